@@ -222,11 +222,11 @@ static int connect_to_any(const struct addrinfo *address)
         do
             fd = connect_to(address);
         while (fd == -1 && errno == EINTR && interrupts == 0); // Ctrl-Z and fg
-        bool tell = interrupts == 0 && (options.verbose || address->ai_next == NULL);
-        if (fd == -1 && tell)
+        int error = errno;
+        if (fd == -1 && interrupts == 0 && (options.verbose || address->ai_next == NULL))
             warnx("connect to %s port %ld: %s%s",
                   show_address(address->ai_addr, address->ai_addrlen), options.port,
-                  strerror(errno), errno == EPROTONOSUPPORT ? NO_SCTP_HINT : "");
+                  strerror(error), error == EPROTONOSUPPORT ? NO_SCTP_HINT : "");
     }
     return fd;
 }

@@ -1,0 +1,182 @@
+"""The client: its options, its statistics, and servers that do not behave."""
+import os
+import re
+import time
+
+import pytest
+
+from conftest import answers
+
+STATISTICS = (r"--- {host} port {port} statistics ---\n"
+              r"{sent} messages sent, {answered} answered, time (\d+)ms\n"
+              r"rtt min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/([\d.]+) ms\n")
+TRANSPORT = {
+    "tcp": r"TCP: MSS \d+ bytes, smoothed RTT \d+\.\d{3} ms\n",
+    "sctp": r"SCTP: \d+ streams out, \d+ in\n"
+            r"(Path to [\d.]+: active, RTO \d+ ms, MTU \d+ bytes\n)+",
+}
+TRANSPORT["usrsctp"] = TRANSPORT["sctp"]
+
+
+def match_statistics(text, port, sent, answered, host="127.0.0.1"):
+    return re.fullmatch(
+        STATISTICS.format(host=host, port=port, sent=sent, answered=answered), text)
+
+
+def test_count(server, run_client):
+    assert run_client("-c", 2, "127.0.0.1", server.port) == (0, answers(2), "")
+
+
+def test_quiet_prints_only_statistics(server, run_client):
+    status, output, errors = run_client("-q", "-c20", "127.0.0.1", server.port)
+    assert (status, errors) == (0, "")
+    total, least, mean, most, deviation = map(
+        float, match_statistics(output, server.port, 20, 20).groups())
+    assert 0 < least <= mean <= most <= total + 1 and deviation <= most - least
+
+
+def test_interval_is_a_pause_between_messages(server, run_client):
+    status, output, _ = run_client("-q", "-c3", "-i0.3", "127.0.0.1", server.port)
+    assert status == 0
+    assert float(match_statistics(output, server.port, 3, 3)[1]) >= 600
+
+
+def test_verbose_tells_what_the_transport_negotiated(server, run_client, stack):
+    status, output, errors = run_client("-v", "-c2", "127.0.0.1", server.port)
+    assert (status, errors) == (0, "")
+    assert re.fullmatch(
+        TRANSPORT[stack] + re.escape(answers(2)) + TRANSPORT[stack]
+        + STATISTICS.format(host="127.0.0.1", port=server.port, sent=2, answered=2), output)
+
+
+def test_host_can_be_a_name(server, run_client):
+    assert run_client("localhost", server.port) == (0, answers(5), "")
+    assert run_client("-4", "localhost", server.port) == (0, answers(5), "")
+
+
+def test_every_address_of_a_name_is_tried(server, run_client, names, tmp_path):
+    """both-here is ::1 first, where this server does not listen."""
+    (tmp_path / "hosts").write_text("127.0.0.1 both-here\n::1 both-here\n")
+    with_hosts = ["unshare", *(["-r"] if os.geteuid() else []), "-m", "sh", "-c",
+                  'mount --bind "$0" /etc/hosts && exec "$@"', tmp_path / "hosts"]
+    options = {"prefix": with_hosts}
+    assert run_client("-c1", "both-here", server.port, **options) == (0, answers(1), "")
+    status, output, errors = run_client("-v", "-c1", "both-here", server.port, **options)
+    assert status == 0 and answers(1) in output
+    assert errors == f"{names[1]}: connect to ::1 port {server.port}: Connection refused\n"
+    assert run_client("-6", "-c1", "both-here", server.port, **options) == (
+        1, "", f"{names[1]}: connect to ::1 port {server.port}: Connection refused\n")
+
+
+def test_ipv6(start_server, run_client):
+    server = start_server("-6")
+    assert run_client("::1", server.port) == (0, answers(5), "")
+    assert server.read_line() == "Got connection from ::1\n"
+
+
+def test_ipv4_peers_of_an_ipv6_server_print_as_ipv4(start_server, run_client):
+    server = start_server("-6")
+    assert run_client("127.0.0.1", server.port) == (0, answers(5), "")
+    assert server.read_line() == "Got connection from 127.0.0.1\n"
+    assert server.read_line() == "Connection from 127.0.0.1 closed by remote peer.\n"
+
+
+def test_unknown_host(run_client, names):
+    label = "x" * 64  # longer than a name may be: no name server is asked
+    assert run_client(label) == (1, "", f"{names[1]}: host {label}: Name or service not known\n")
+    assert run_client("-4", "::1") == (
+        1, "", f"{names[1]}: host ::1: Address family for hostname not supported\n")
+
+
+def test_nobody_listens(start_peer, run_client, names):
+    peer = start_peer()
+    port = peer.listen("127.0.0.1", 1)
+    peer.end()
+    began = time.monotonic()
+    assert run_client("127.0.0.1", port) == (
+        1, "", f"{names[1]}: connect to 127.0.0.1 port {port}: Connection refused\n")
+    assert time.monotonic() - began < 10
+
+
+def test_a_host_that_never_answers(deaf_host, run_client, names):
+    began = time.monotonic()
+    assert run_client("-W0.5", *deaf_host.address, env=deaf_host.env) == (
+        1, "", f"{names[1]}: connect to {deaf_host.address[0]} port {deaf_host.address[1]}: "
+        "Connection timed out\n")
+    assert 0.5 <= time.monotonic() - began < 10
+
+
+def start_serving(start_peer, start_client, *options):
+    """A client that is connected to a peer of ours."""
+    peer = start_peer()
+    port = peer.listen("127.0.0.1", 5)
+    client = start_client(*options, "127.0.0.1", port)
+    peer.accept()
+    return peer, client
+
+
+def test_a_server_that_does_not_answer(start_peer, start_client, names):
+    peer, client = start_serving(start_peer, start_client, "-W0.5")
+    assert peer.recv(100)[0]
+    assert client.finish() == (
+        1, "", f"{names[1]}: answer to message 1: Connection timed out\n")
+
+
+@pytest.mark.parametrize("answer, shown", (
+    ("NO", "NO"), ("OKOK", "OKOK"), ("ok", "ok"), ("OK\n", "OK."), ("K" * 100, "K" * 32),
+    ("\x1b[2J\xff\0", ".[2J.."),
+))
+def test_a_wrong_answer_is_named(start_peer, start_client, names, answer, shown):
+    peer, client = start_serving(start_peer, start_client)
+    assert peer.recv(100)[0]
+    peer.send(answer)
+    assert client.finish() == (
+        1, "", f'{names[1]}: answer to message 1: "{shown}" instead of "OK"\n')
+
+
+def test_half_an_answer(start_peer, start_client, names, is_sctp):
+    peer, client = start_serving(start_peer, start_client)
+    assert peer.recv(100)[0]
+    peer.send("O")
+    if not is_sctp:
+        peer.close()
+    assert client.finish() == (1, "", f'{names[1]}: answer to message 1: "O" instead of "OK"\n')
+
+
+@pytest.mark.stacks("tcp")
+def test_an_answer_in_two_segments_is_one(start_peer, start_client):
+    peer, client = start_serving(start_peer, start_client, "-c1")
+    assert peer.recv(100)[0]
+    peer.send("O")
+    peer.send("K")
+    assert client.finish() == (0, answers(1), "")
+
+
+def test_a_server_that_closes_in_the_middle(start_peer, start_client, names):
+    peer, client = start_serving(start_peer, start_client)
+    assert peer.recv(100)[0]
+    peer.send("OK")
+    assert peer.recv(100)[0]
+    peer.close()
+    assert client.finish() == (
+        1, answers(1, of=5), f"{names[1]}: answer to message 2: the server closed the connection\n")
+
+
+def test_a_server_that_resets(start_peer, start_client, names):
+    peer, client = start_serving(start_peer, start_client)
+    assert peer.recv(100)[0]
+    peer.reset()
+    assert client.finish() == (
+        1, "", f"{names[1]}: answer to message 1: Connection reset by peer\n")
+
+
+def test_statistics_also_after_a_failure(start_peer, start_client, names):
+    peer, client = start_serving(start_peer, start_client, "-q")
+    assert peer.recv(100)[0]
+    peer.send("OK")
+    assert peer.recv(100)[0]
+    peer.send("KO")
+    status, output, errors = client.finish()
+    assert status == 1
+    assert match_statistics(output, client.process.args[-1], 2, 1)
+    assert errors == f'{names[1]}: answer to message 2: "KO" instead of "OK"\n'
