@@ -289,9 +289,17 @@ def answers(count, of=None):
                    for number in range(1, count + 1))
 
 
+def in_own_namespace(kind, script):
+    """The prefix that runs a command in a new namespace of its own, prepared by a script."""
+    as_root = ["--map-root-user"] if os.geteuid() else []
+    return ["unshare", *as_root, f"--{kind}", "sh", "-ec", f'{script}; exec "$@"', "sh"]
+
+
 class DeafHost:
-    def __init__(self, host, port, **env):
-        self.address, self.env = (host, str(port)), env
+    """Options for start_client, and the operands for it."""
+
+    def __init__(self, host, port, **options):
+        self.address, self.options = (host, str(port)), options
 
 
 @pytest.fixture
@@ -300,8 +308,12 @@ def deaf_host(stack, start_peer):
     if stack == "usrsctp":
         with socket.socket(type=socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
-            yield DeafHost("127.0.0.1", 4444, SCTP_UDP_PORT=str(silent.getsockname()[1]))
-        return
-    port = start_peer().listen("127.0.0.1", 0)
-    start_peer(port)  # takes the only place in the queue; more requests are dropped
-    yield DeafHost("127.0.0.1", port)
+            yield DeafHost("127.0.0.1", 4444, env={"SCTP_UDP_PORT": str(silent.getsockname()[1])})
+    elif stack == "tcp":
+        port = start_peer().listen("127.0.0.1", 0)
+        start_peer(port)  # takes the only place in the queue; further requests are dropped
+        yield DeafHost("127.0.0.1", port)
+    else:  # A dummy link drops all packets; it and its addresses are the namespace's own.
+        yield DeafHost("10.0.0.2", 4444, prefix=in_own_namespace(
+            "net", "ip link add deaf type dummy; ip address add 10.0.0.1/24 dev deaf; "
+            "ip link set deaf up"))

@@ -1,11 +1,10 @@
 """The client: its options, its statistics, and servers that do not behave."""
-import os
 import re
 import time
 
 import pytest
 
-from conftest import answers
+from conftest import answers, in_own_namespace
 
 STATISTICS = (r"--- {host} port {port} statistics ---\n"
               r"{sent} messages sent, {answered} answered, time (\d+)ms\n"
@@ -57,9 +56,7 @@ def test_host_can_be_a_name(server, run_client):
 def test_every_address_of_a_name_is_tried(server, run_client, names, tmp_path):
     """both-here is ::1 first, where this server does not listen."""
     (tmp_path / "hosts").write_text("127.0.0.1 both-here\n::1 both-here\n")
-    with_hosts = ["unshare", *(["-r"] if os.geteuid() else []), "-m", "sh", "-c",
-                  'mount --bind "$0" /etc/hosts && exec "$@"', tmp_path / "hosts"]
-    options = {"prefix": with_hosts}
+    options = {"prefix": in_own_namespace("mount", f"mount --bind {tmp_path}/hosts /etc/hosts")}
     assert run_client("-c1", "both-here", server.port, **options) == (0, answers(1), "")
     status, output, errors = run_client("-v", "-c1", "both-here", server.port, **options)
     assert status == 0 and answers(1) in output
@@ -100,7 +97,7 @@ def test_nobody_listens(start_peer, run_client, names):
 
 def test_a_host_that_never_answers(deaf_host, run_client, names):
     began = time.monotonic()
-    assert run_client("-W0.5", *deaf_host.address, env=deaf_host.env) == (
+    assert run_client("-W0.5", *deaf_host.address, **deaf_host.options) == (
         1, "", f"{names[1]}: connect to {deaf_host.address[0]} port {deaf_host.address[1]}: "
         "Connection timed out\n")
     assert 0.5 <= time.monotonic() - began < 10

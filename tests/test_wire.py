@@ -1,0 +1,99 @@
+"""What goes over the wire, as tshark sees it."""
+import signal
+
+import pytest
+
+# chunk types, RFC 9260 section 3.2
+DATA, INIT, INIT_ACK, SACK, HEARTBEAT, HEARTBEAT_ACK, ABORT, SHUTDOWN, SHUTDOWN_ACK = range(9)
+ERROR, COOKIE_ECHO, COOKIE_ACK, _, _, SHUTDOWN_COMPLETE = range(9, 15)
+
+
+def read_chunks(captured, only="sctp"):
+    """The chunks in the order of the packets, heartbeats left out: (from server?, type)."""
+    packets = captured.read("sctp.srcport", "sctp.chunk_type", only=only)
+    return [(port[0], int(chunk)) for port, types in packets for chunk in types
+            if int(chunk) not in (HEARTBEAT, HEARTBEAT_ACK)]
+
+
+@pytest.mark.stacks("sctp", "usrsctp")
+def test_sctp_life(server, run_client, capture, own_packets):
+    captured = capture(own_packets(server.port))
+    assert run_client("-c3", "127.0.0.1", server.port)[0] == 0
+    server.read_line()
+    server.read_line()  # closed by remote peer
+    assert server.finish(signal.SIGINT)[0] == 0
+    captured.stop()
+    chunks = read_chunks(captured)
+    here, there = chunks[0][0], str(server.port)
+    assert chunks[:4] == [(here, INIT), (there, INIT_ACK), (here, COOKIE_ECHO), (there, COOKIE_ACK)]
+    assert chunks[-3:] == [(here, SHUTDOWN), (there, SHUTDOWN_ACK), (here, SHUTDOWN_COMPLETE)]
+    exchanged = chunks[4:-3]
+    assert [chunk for chunk in exchanged if chunk[1] == DATA] == [(here, DATA), (there, DATA)] * 3
+    assert {kind for _, kind in exchanged} == {DATA, SACK}
+    assert acknowledged(captured, here) == acknowledged(captured, there) == 3
+
+
+def acknowledged(captured, port):
+    """How many of the DATA chunks from this port the other side acknowledged."""
+    sent = captured.read("sctp.data_tsn_raw", only=f"sctp.chunk_type == 0 && sctp.srcport == {port}")
+    acks = captured.read("sctp.sack_cumulative_tsn_ack_raw", "sctp.shutdown_cumulative_tsn_ack",
+                         only=f"sctp.dstport == {port}")
+    highest = max(int(value) for row in acks for cell in row for value in cell)
+    return sum(int(tsn) <= highest for row in sent for tsn in row[0])
+
+
+@pytest.mark.stacks("usrsctp")
+def test_checksums_are_right(server, run_client, capture, own_packets):
+    captured = capture(own_packets(server.port))
+    assert run_client("-c3", "127.0.0.1", server.port)[0] == 0
+    captured.stop()
+    assert {row[0][0] for row in captured.read("sctp.checksum.status", only="sctp")} == {"1"}
+
+
+@pytest.mark.stacks("sctp", "usrsctp")
+def test_sctp_server_that_stops_sends_shutdown(start_server, start_peer, capture, own_packets):
+    server = start_server()
+    captured = capture(own_packets(server.port))
+    peer = start_peer(server.port)
+    peer.send("message\n")
+    assert peer.recv(2)[0] == "OK"
+    assert server.finish(signal.SIGTERM)[0] == 0
+    captured.stop()
+    kinds = [kind for _, kind in read_chunks(captured)]
+    assert kinds[-3:] == [SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE] and ABORT not in kinds
+
+
+@pytest.mark.stacks("tcp")
+def test_tcp_life(server, run_client, capture, own_packets):
+    captured = capture(own_packets(server.port))
+    assert run_client("-c3", "127.0.0.1", server.port)[0] == 0
+    server.read_line()
+    server.read_line()  # closed by remote peer
+    assert server.finish(signal.SIGINT)[0] == 0
+    captured.stop()
+    packets = captured.read("tcp.srcport", "tcp.flags.syn", "tcp.flags.fin", "tcp.flags.reset",
+                            "tcp.len")
+    here, there = packets[0][0][0], str(server.port)
+    flags = [(port[0], syn[0] == "1", fin[0] == "1") for port, syn, fin, _, _ in packets]
+    assert flags[:2] == [(here, True, False), (there, True, False)]
+    assert [flag for flag in flags[2:] if flag[1] or flag[2]] == [
+        (here, False, True), (there, False, True)]
+    assert not any(reset[0] == "1" for *_, reset, _ in packets)
+    assert [(port[0], int(size[0])) for port, _, _, _, size in packets if size[0] != "0"] == [
+        (here, 64), (there, 2)] * 3
+
+
+@pytest.mark.stacks("tcp")
+def test_tcp_server_that_stops_sends_fin(start_server, start_peer, capture, own_packets):
+    server = start_server()
+    captured = capture(own_packets(server.port))
+    peer = start_peer(server.port)
+    peer.send("message\n")
+    assert peer.recv(2)[0] == "OK"
+    peer.ask("recv_all")
+    peer.ask("close")
+    assert server.finish(signal.SIGTERM)[0] == 0
+    captured.stop()
+    packets = captured.read("tcp.flags.fin", "tcp.flags.reset")
+    assert [fin[0] for fin, _ in packets].count("1") == 2
+    assert not any(reset[0] == "1" for _, reset in packets)
