@@ -142,11 +142,8 @@ def memcheck(pytestconfig, tmp_path):
     yield [*VALGRIND, f"--log-file={tmp_path}/valgrind.%p"]
     for log in tmp_path.glob("valgrind.*"):
         text = re.sub(r"==\d+== ?", "", log.read_text())
-        files = re.search(r"FILE DESCRIPTORS: (\d+) open \((\d+) std\)", text)
-        assert files is None or files[1] == files[2], text
-        rest = re.sub(r"FILE DESCRIPTORS: .*\n|Open file descriptor \d+:.*\n|"
-                      r" +<inherited from parent>\n|\s*\n", "", text)
-        assert rest == "", text
+        harmless = r"FILE DESCRIPTORS: .*\n|Open .*\n +<inherited from parent>\n|\s*\n"
+        assert re.sub(harmless, "", text) == "", text
 
 
 @pytest.fixture

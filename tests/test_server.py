@@ -52,6 +52,7 @@ def test_restarts_on_the_port_that_it_had(start, server, run_client, build, name
     assert again.finish(signal.SIGTERM)[0] == 0
 
 
+@pytest.mark.plain
 def test_raises_its_file_limit(start_server):
     server = start_server(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 256)))
     limits = open(f"/proc/{server.process.pid}/limits", encoding="ascii").read()

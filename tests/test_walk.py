@@ -1,0 +1,47 @@
+"""The tutorial's own walk: build as it says, run both programs, flip PROTO, look at the wire."""
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from conftest import ROOT, answers
+
+SERVER_LINES = ("Listening on port 4444\n"
+                "Got connection from 127.0.0.1\n"
+                "Connection from 127.0.0.1 closed by remote peer.\n")
+PROTOCOLS = {"IPPROTO_SCTP": "132", "IPPROTO_TCP": "6", "UDP": "17"}
+
+
+def run_in(directory, command):
+    subprocess.run(command, cwd=directory, shell=True, check=True, capture_output=True)
+
+
+def walk(start, capture, build):
+    """Runs the two programs; returns the numbers of the IP protocols that were on the wire."""
+    captured = capture("not icmp and not icmp6")
+    server = start([build / "server"])
+    assert server.read_line() == SERVER_LINES.splitlines(True)[0]
+    client = start([build / "client", "127.0.0.1"])
+    assert client.finish() == (0, answers(5), "")
+    assert "".join(server.read_line() for _ in range(2)) == SERVER_LINES.split("\n", 1)[1]
+    assert server.finish(signal.SIGINT) == (0, "Served 1 connections, 5 messages.\n", "")
+    captured.stop()
+    return {proto[0] for proto, in captured.read("ip.proto")}
+
+
+@pytest.mark.plain
+@pytest.mark.stacks("sctp", "usrsctp")
+def test_walk(start, capture, tmp_path, stack):
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build*", ".git", "__pycache__"))
+    run_in(tree, "mkdir build; cd build; cmake ..; make")
+    first = "UDP" if stack == "usrsctp" else "IPPROTO_SCTP"
+    assert walk(start, capture, tree / "build") == {PROTOCOLS[first]}
+
+    header = (tree / "common.h").read_text()
+    assert header.count("#define PROTO IPPROTO_SCTP") == 1
+    (tree / "common.h").write_text(
+        header.replace("#define PROTO IPPROTO_SCTP", "#define PROTO IPPROTO_TCP"))
+    run_in(tree / "build", "make clean && make")
+    assert walk(start, capture, tree / "build") == {PROTOCOLS["IPPROTO_TCP"]}
