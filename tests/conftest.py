@@ -222,8 +222,8 @@ def start_peer(environment, build, stack, protocol):
 class Capture:
     """What goes over the loopback interface, as tshark tells it."""
 
-    def __init__(self, path, packet_filter):
-        self.path = path
+    def __init__(self, path, packet_filter, udp_port):
+        self.path, self.decode = path, ["-d", f"udp.port=={udp_port},sctp"] if udp_port else []
         self.marker = socket.socket(type=socket.SOCK_DGRAM)
         self.marker.bind(("127.0.0.1", 0))
         self.marker_port = self.marker.getsockname()[1]
@@ -249,20 +249,20 @@ class Capture:
         """The fields of each packet, as lists of lists of strings (a field can occur often)."""
         only = f"!(udp.port == {self.marker_port})" + (f" && ({only})" if only else "")
         output = subprocess.run(
-            ["tshark", "-n", "-r", self.path, "-Y", only, "-o", "sctp.checksum:TRUE", "-T", "fields",
-             "-E", "occurrence=a", "-E", "aggregator=,", *[f"-e{field}" for field in fields]],
-            check=True, capture_output=True, text=True).stdout
+            ["tshark", "-n", "-r", self.path, *self.decode, "-Y", only, "-o", "sctp.checksum:crc-32c",
+             "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,",
+             *[f"-e{field}" for field in fields]], check=True, capture_output=True, text=True).stdout
         return [[cell.split(",") if cell else [] for cell in line.split("\t")]
                 for line in output.splitlines()]
 
 
 @pytest.fixture
-def capture(tmp_path):
+def capture(tmp_path, environment):
     """capture(filter) starts one; the filter is tcpdump's."""
     captures = []
 
-    def start_it(packet_filter):
-        captures.append(Capture(tmp_path / f"{len(captures)}.pcap", packet_filter))
+    def start_it(packet_filter, udp_port=environment.get("SCTP_UDP_PORT")):
+        captures.append(Capture(tmp_path / f"{len(captures)}.pcap", packet_filter, udp_port))
         return captures[-1]
 
     yield start_it
@@ -278,6 +278,11 @@ def own_packets(stack, environment, protocol):
             return f"udp port {environment['SCTP_UDP_PORT']}"
         return f"ip proto {protocol} and port {port}" if stack == "tcp" else f"sctp port {port}"
     return make
+
+
+def flood_text(is_sctp):
+    """What to send so that many answers are due: SCTP answers records, TCP lines."""
+    return "m" if is_sctp else "m\n" * 10000
 
 
 def answers(count, of=None):

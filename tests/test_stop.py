@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import answers
+from conftest import answers, flood_text
 from test_client import match_statistics, start_serving
 
 SIGNALS = pytest.mark.parametrize("signal_number", (signal.SIGINT, signal.SIGTERM))
@@ -42,14 +42,14 @@ def test_server_with_an_idle_connection_ends_it_gracefully(start_server, start_p
 @SIGNALS
 @pytest.mark.parametrize("behaviour", ("silent", "half a message", "never reads", "stopped"))
 def test_server_with_a_peer_that_does_not_cooperate(
-        start_server, start_peer, signal_number, behaviour):
+        start_server, start_peer, is_sctp, signal_number, behaviour):
     server = start_server()
     peer = start_peer(server.port)
     assert server.read_line() == "Got connection from 127.0.0.1\n"
     if behaviour == "half a message":
         peer.send("half a message")
     if behaviour == "never reads":
-        assert peer.flood("message\n" * 5000, 0.5) > 0
+        assert peer.flood(flood_text(is_sctp), 0.5) > 0
     if behaviour == "stopped":
         peer.process.send_signal(signal.SIGSTOP)
     status, output, errors = stop(server, signal_number)
