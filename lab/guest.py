@@ -1,9 +1,9 @@
 #!/usr/bin/python3 -IS
 """The guest's end of lab/run: all that runs inside the private network.
 
-Under User Mode Linux the kernel starts this file as its first process (PID 1), which runs the command and carries
-its input and output over a serial line, and again whenever it wants a module (as others run modprobe(8)). lab/run
-imports the parts that both sides need.
+Under User Mode Linux the kernel starts this file as its first process (PID 1), which runs the
+command and carries its input and output over a serial line, and again whenever it wants a module
+(as others run modprobe(8)). lab/run imports the parts that both sides need.
 """
 import contextlib
 import ctypes
@@ -25,13 +25,18 @@ import tty
 
 # Covered inside by file systems of the private system's own.
 COVERED = ("/proc", "/sys", "/dev", "/run")
+KERNEL_MOUNTS = (("proc", "/proc", ""), ("sysfs", "/sys", ""))
+OWN_MOUNTS = (("devpts", "/dev/pts", "mode=620,ptmxmode=666"), ("tmpfs", "/dev/shm", "mode=1777"),
+              ("tmpfs", "/run", "mode=755"))
 MODULES = "/usr/lib/uml/modules"
-# Without hmac, listen(2) on an SCTP socket fails with ENOSYS; without tun there is no /dev/net/tun to ask for it.
+# Without hmac, listen(2) on an SCTP socket fails with ENOSYS; without tun there is no /dev/net/tun
+# to ask for it.
 MODULES_AT_BOOT = ("sctp", "hmac", "tun")
 
 # Signals that lab/run passes on to the command; the first four ask it to end.
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
-PASSED_ON = (*ENDING, signal.SIGUSR1, signal.SIGUSR2)
+TO_ONE = (signal.SIGUSR1, signal.SIGUSR2)
+PASSED_ON = (*ENDING, *TO_ONE)
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -45,7 +50,8 @@ def check(result, what):
 
 def mount(kind, target, options="", flags=0):
     """mount(2), of a file system that needs no device."""
-    check(libc.mount(kind.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()), target)
+    source, target_path = kind.encode(), target.encode()
+    check(libc.mount(source, target_path, source, ctypes.c_ulong(flags), options.encode()), target)
 
 
 def raise_loopback():
@@ -58,9 +64,10 @@ def raise_loopback():
 
 
 def become_command(argv, environment, closed, ignored):
-    """Replaces this process by the command. If that fails, exits with 127 (not found) or 126, as a shell does.
+    """Replaces this process by the command. If that fails, exits with 127 (not found) or 126.
 
-    closed: those of the descriptors 0 to 2 that the command is to find closed. ignored: signals that it is to ignore.
+    closed: those of the descriptors 0 to 2 that the command is to find closed. ignored: signals
+    that it is to ignore.
     """
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):  # which Python has changed
         signal.signal(number, signal.SIG_DFL)
@@ -82,9 +89,9 @@ def become_command(argv, environment, closed, ignored):
 
 
 def send_signal(command, number):
-    """Sends a signal to the command and to all of its process group."""
+    """Sends a signal to the command; one that asks for the end to all of its group, as Ctrl-C."""
     try:
-        os.killpg(command, number)
+        (os.kill if number in TO_ONE else os.killpg)(command, number)
     except ProcessLookupError:  # it has not made its group yet
         os.kill(command, number)
 
@@ -95,8 +102,8 @@ def complain(message):
         os.write(2, f"lab/run: {message}\n".encode(errors="surrogateescape"))
 
 
-# What goes over the serial line: frames of a kind, a length, and so many bytes. A frame whose kind is the number of a
-# standard stream carries that stream's data, or its end if there is none.
+# What goes over the serial line: frames of a kind, a length, and so many bytes. A frame whose kind
+# is the number of a standard stream carries that stream's data, or its end if there is none.
 HEADER = struct.Struct("<BI")
 STDIN, STDOUT, STDERR = range(3)
 TAKEN = 3  # a stream's number, and how many bytes of it the other end has disposed of
@@ -107,13 +114,12 @@ SIGNAL = 7  # host: number of a signal for the command
 RESIZE = 8  # host: rows and columns of the terminal
 STATUS = 9  # guest: exit status of the command; the last frame
 FAILURE = 10  # guest: text of an error that keeps it from going on
-
 READ = 11  # guest: how many bytes it has read off the line
 
 COUNT = struct.Struct("<BI")
-WINDOW = 256 * 1024  # bytes of one stream that may be on their way: what either end may have to keep
-# Bytes to the guest that it may not have read yet. From 3968 on, the terminal layer of its kernel would throttle the
-# line, after which User Mode Linux (6.1) misses that there is more to read.
+WINDOW = 256 * 1024  # bytes of one stream on their way at most: what either end may have to keep
+# Bytes to the guest that it may not have read yet. From 3968 on, the terminal layer of its kernel
+# would throttle the line, after which User Mode Linux (6.1) misses that there is more to read.
 LINE_WINDOW = 3072
 READ_REPORT = 1024  # how many bytes the guest reads at least before it says so
 
@@ -128,14 +134,17 @@ class Sink:
 class Relay:
     """Carries streams and other frames over a serial line. Both ends of the line use it.
 
-    Each stream has a window of its own, so a slow reader of one holds up neither the others nor the other frames.
+    Each stream has a window of its own, so a slow reader of one holds up neither the others nor
+    the other frames.
     Descriptors given to a Relay are closed by it.
     """
 
     def __init__(self, line, on_frame, on_write_error=lambda error: None, line_window=None):
-        """on_frame(kind, payload) is told of frames that are not about streams, on_write_error of all but EPIPE.
+        """on_frame(kind, payload) is told of frames that are not about streams, on_write_error
+        of all but EPIPE.
 
-        line_window: how much may be sent before the other end has read it; None: any amount, but tell what is read.
+        line_window: how many bytes may be sent before the other end has read them; None: any
+        number, but tell what is read.
         """
         os.set_blocking(line, False)
         self.line = line
@@ -166,7 +175,7 @@ class Relay:
             os.close(self.sinks.pop(stream).descriptor)
 
     def end_sinks(self):
-        """No more data will come: closes the sinks, each as soon as it has taken what it was sent."""
+        """No more data will come: closes the sinks, each when it has taken what it was sent."""
         for stream in list(self.sinks):
             self._take_data(stream, b"")
 
@@ -174,7 +183,7 @@ class Relay:
         self.unsent += HEADER.pack(kind, len(payload)) + payload
 
     def step(self, timeout_s=None, wakeup=None):
-        """Waits until something can be moved, and moves it. Returns False once the line has been hung up.
+        """Waits until something can be moved, and moves it. Returns False once the line is hung up.
 
         wakeup: a descriptor that also ends the wait, when it can be read.
         """
@@ -290,8 +299,10 @@ class Relay:
 class Session:
     """Runs one command for the host, from HELLO to STATUS."""
 
-    def __init__(self, line):
+    def __init__(self, line, flush):
+        """flush() is called when the command has ended."""
         self.relay = Relay(line, self.take_frame)
+        self.flush = flush
         self.command = None  # process id, and process group
         self.status = None  # exit status
         self.terminal = None  # the pseudo-terminal's descriptor
@@ -300,7 +311,8 @@ class Session:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # kept for the command from its fork to its exec
+        # Those for the command wait from its fork to its exec.
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
 
     def run(self):
         self.relay.send(HELLO)
@@ -308,7 +320,7 @@ class Session:
             if not self.relay.step(wakeup=self.wakeup):
                 return
             self.reap()
-        os.sync()
+        self.flush()
         self.relay.send(STATUS, bytes([self.status]))
         while self.relay.step():
             pass
@@ -323,8 +335,7 @@ class Session:
 
     def start(self, order):
         """order: see describe_command in lab/run."""
-        with open("/proc/sys/kernel/hostname", "w") as file:
-            file.write(order["hostname"])
+        socket.sethostname(order["hostname"])
         ours, theirs = self.connect_streams(order)
         self.command = os.fork()
         if self.command == 0:
@@ -392,15 +403,14 @@ def enter_command(order, streams):
 
 def prepare_system():
     """Does what an init system would do, as far as network programs can tell."""
-    mount("proc", "/proc")
-    mount("sysfs", "/sys")
+    for kind, target, options in KERNEL_MOUNTS:
+        mount(kind, target, options)
     if not os.path.exists("/dev/ptmx"):  # the kernel mounts devtmpfs itself if /dev exists
         mount("devtmpfs", "/dev")
     for directory in ("/dev/pts", "/dev/shm"):
         os.makedirs(directory, exist_ok=True)
-    mount("devpts", "/dev/pts", "mode=620,ptmxmode=666")
-    mount("tmpfs", "/dev/shm", "mode=1777")
-    mount("tmpfs", "/run", "mode=755")
+    for kind, target, options in OWN_MOUNTS:
+        mount(kind, target, options)
     for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         os.symlink(f"/proc/self/{target}", f"/dev/{name}")
     with open("/proc/sys/kernel/modprobe", "w") as file:
@@ -411,7 +421,7 @@ def prepare_system():
 
 
 def load_module(name):
-    """Loads a kernel module, given by its name or an alias, after those that it needs. (modules.dep(5))"""
+    """Loads a kernel module, given by name or alias, after those that it needs. (modules.dep(5))"""
     directory = f"{MODULES}/{os.uname().release}"
     name = name.replace("-", "_")
     names = {name}
@@ -447,22 +457,21 @@ def power_off():
     libc.reboot(LINUX_REBOOT_CMD_POWER_OFF)
 
 
-def serve_host():
-    """The first process's life."""
-    line = open_line()
+def serve_host(line, prepare=lambda: None, flush=lambda: None):
+    """The life of the private system's first process."""
     try:
-        prepare_system()
-        Session(line).run()
+        prepare()
+        Session(line, flush).run()
     except Exception:
         relay = Relay(line, lambda kind, payload: None)
         relay.send(FAILURE, traceback.format_exc().encode())
         while relay.step():
             pass
-    power_off()
 
 
 if __name__ == "__main__":
     if os.getpid() == 1:
-        serve_host()
+        serve_host(open_line(), prepare_system, os.sync)
+        power_off()
     else:
         load_module(sys.argv[-1])
