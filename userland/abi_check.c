@@ -96,3 +96,7 @@ SAME_SIZE(lx_shutdown_event, sctp_shutdown_event);
 SAME_SIZE(lx_adaptation_event, sctp_adaptation_event);
 SAME_SIZE(lx_pdapi_event, sctp_pdapi_event);
 SAME_MEMBER(lx_pdapi_event, assoc_id, sctp_pdapi_event, pdapi_assoc_id);
+SAME_SIZE(lx_authkey_event, sctp_authkey_event);
+SAME_SIZE(lx_sender_dry_event, sctp_sender_dry_event);
+SAME_SIZE(lx_adaptation_event, sctp_adaptation_event);
+SAME(LX_AUTH_NO_AUTH, (int)SCTP_AUTH_NO_AUTH);

@@ -15,12 +15,6 @@ bool same_address(const struct in6_addr *a, const struct in6_addr *b)
 
 /* ---- addresses */
 
-/* What the kernel would call EFAULT, as far as that can be known without asking it. */
-static bool bad_pointer(const void *pointer)
-{
-    return (uintptr_t)pointer < 4096 || (uintptr_t)pointer > UINT64_C(0x7fffffffffff);
-}
-
 static bool unusable(const struct in6_addr *ip)
 {
     if (!IN6_IS_ADDR_V4MAPPED(ip))
@@ -227,11 +221,15 @@ static int new_descriptor(int type_flags)
 
 static bool supported(int domain, int type, int protocol)
 {
-    if (domain != AF_INET && domain != AF_INET6)
+    int plain = type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (plain < 0 || plain > SOCK_PACKET)
+        errno = EINVAL;
+    else if (domain != AF_INET && domain != AF_INET6)
         errno = EAFNOSUPPORT;
     else if (protocol != IPPROTO_SCTP)
         errno = EPROTONOSUPPORT;
-    else if ((type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != SOCK_STREAM)
+    else if (plain != SOCK_STREAM)
         errno = ESOCKTNOSUPPORT;
     else
         return true;
@@ -315,18 +313,34 @@ static void linger(struct us_sock *sock)
             break;
 }
 
+static void drop_queue(struct us_sock *listener)
+{
+    while (listener->queue != NULL) {
+        struct us_pending *pending = listener->queue;
+        listener->queue = pending->next;
+        usrsctp_close(pending->so);
+        wire_link_drop(pending->link);
+        free(pending);
+    }
+    listener->queued = 0;
+}
+
 void sock_destroy(struct us_sock *sock)
 {
     stack_lock();
-    if (sock->generation == stack_generation) {
+    bool ours = sock->generation == stack_generation;
+    if (ours) {
         linger(sock);
         stack_advance_clock();
+        drop_queue(sock);
         discard_stack_socket(sock, false);
         drop_link(sock);
         port_leave(sock);
         stack_sock_closed(sock);
     }
     stack_unlock();
+    if (ours)
+        wire_settle();
     replay_free(sock);
     free(sock->note);
     free(sock->addresses);
@@ -351,11 +365,31 @@ int us_bind(int fd, const struct sockaddr *address, socklen_t length)
     return result;
 }
 
+/* usrsctp's name for a peer, or for ourselves with no link. As long as any address:
+ * usrsctp copies it, and a small block of memory that it then frees could be the
+ * program's next uninitialised one. */
+union stack_name {
+    struct sockaddr any;
+    struct sockaddr_conn conn;
+    struct sockaddr_storage room;
+};
+
+static union stack_name stack_name(uint16_t port, struct us_link *link)
+{
+    union stack_name name;
+
+    memset(&name, 0, sizeof name);
+    name.conn.sconn_family = AF_CONN;
+    name.conn.sconn_port = htons(port);
+    name.conn.sconn_addr = link;
+    return name;
+}
+
 static int bind_stack_socket(struct us_sock *sock)
 {
-    struct sockaddr_conn any = {.sconn_family = AF_CONN, .sconn_port = htons(sock->port)};
+    union stack_name any = stack_name(sock->port, NULL);
 
-    return usrsctp_bind(sock->so, (struct sockaddr *)&any, sizeof any);
+    return usrsctp_bind(sock->so, &any.any, sizeof any);
 }
 
 /* listen(fd, 0) ends listening (net/sctp/socket.c, sctp_inet_listen). */
@@ -363,6 +397,7 @@ static int stop_listening(struct us_sock *sock)
 {
     if (sock->state == US_CLOSED)
         return 0;
+    drop_queue(sock);
     discard_stack_socket(sock, false);
     sock->state = US_CLOSED;
     return open_stack_socket(sock);
@@ -378,15 +413,17 @@ static int listen_locked(struct us_sock *sock, int backlog)
     }
     if (backlog == 0)
         return stop_listening(sock);
+    sock->backlog = backlog < 0 || backlog > SOMAXCONN ? SOMAXCONN : (unsigned)backlog;
     if (sock->state == US_LISTENING)
-        return usrsctp_listen(sock->so, backlog);
+        return 0;
     if (sock->so == NULL && open_stack_socket(sock) < 0)
         return -1;
     if (port_autobind(sock) < 0 || port_claim_listening(sock) < 0 ||
         wire_open(SIDE_LISTEN) < 0 || bind_stack_socket(sock) < 0 ||
-        usrsctp_listen(sock->so, backlog) < 0)
+        usrsctp_listen(sock->so, SOMAXCONN) < 0)
         return -1;
     sock->state = US_LISTENING;
+    sock->queue_end = &sock->queue;
     sock_changed(sock);
     return 0;
 }
@@ -433,43 +470,75 @@ static void raise_mtu(struct us_sock *sock)
     (void)sock;
 }
 
-/* Locked. Takes one association off the queue, for the descriptor fd. 0, or -1 with
- * errno. */
-static int accept_one(struct us_sock *listener, int fd, int flags)
+void sock_harvest(struct us_sock *listener)
 {
     struct sockaddr_conn peer;
     socklen_t length = sizeof peer;
-    struct socket *so = usrsctp_accept(listener->so, (struct sockaddr *)&peer, &length);
+    struct socket *so;
 
-    if (so == NULL)
-        return -1;
-    struct us_sock *sock = new_sock(listener->domain);
-    struct in6_addr *address = malloc(sizeof *address);
-    if (sock == NULL || address == NULL || length < sizeof peer) {
-        usrsctp_close(so);
-        free(address);
-        if (sock != NULL) {
-            stack_sock_closed(sock);
-            free(sock);
+    while ((so = usrsctp_accept(listener->so, (struct sockaddr *)&peer, &length)) !=
+           NULL) {
+        struct us_pending *pending = malloc(sizeof *pending);
+        if (pending == NULL || length < sizeof peer) {
+            free(pending);
+            usrsctp_close(so);
+            continue;
         }
-        errno = ENOMEM;
-        return -1;
+        *pending = (struct us_pending){
+            .so = so, .link = peer.sconn_addr, .peer_port = ntohs(peer.sconn_port)};
+        pending->link->users++;
+        *listener->queue_end = pending;
+        listener->queue_end = &pending->next;
+        listener->queued++;
+        length = sizeof peer;
     }
+}
+
+/* One more than the backlog may wait, as everywhere on Linux. */
+bool queue_full(const struct us_sock *listener)
+{
+    return listener->queued > listener->backlog;
+}
+
+static struct us_pending *take_pending(struct us_sock *listener)
+{
+    struct us_pending *pending = listener->queue;
+
+    listener->queue = pending->next;
+    if (listener->queue == NULL)
+        listener->queue_end = &listener->queue;
+    listener->queued--;
+    return pending;
+}
+
+/* Locked. The first of the queue becomes a socket, with a reference for the caller. NULL:
+ * no memory. */
+static struct us_sock *accept_one(struct us_sock *listener, int flags)
+{
+    struct us_sock *sock = new_sock(listener->domain);
+
+    if (sock == NULL)
+        return NULL;
+    sock->addresses = malloc(sizeof sock->addresses[0]);
+    if (sock->addresses == NULL) {
+        stack_sock_closed(sock);
+        free(sock);
+        return NULL;
+    }
+    struct us_pending *pending = take_pending(listener);
     inherit(sock, listener);
-    adopt(sock, so);
-    hold_link(sock, peer.sconn_addr);
-    sock->peer_port = ntohs(peer.sconn_port);
-    *address = sock->link->local;
-    sock->addresses = address;
+    adopt(sock, pending->so);
+    sock->link = pending->link; /* and the queue's hold on it */
+    sock->peer_port = pending->peer_port;
+    free(pending);
+    sock->addresses[0] = sock->link->local;
     sock->address_count = 1;
     sock->state = US_CONNECTED;
     sock->was_connected = true;
     atomic_store(&sock->nonblocking, (flags & SOCK_NONBLOCK) != 0);
     port_join(sock, listener);
     raise_mtu(sock);
-    int result = table_put(fd, sock);
-    atomic_fetch_sub(&sock->refs, 1); /* the table holds it now */
-    return result;
+    return sock;
 }
 
 /* Locked. Waits for an association. 0: there is one. */
@@ -484,7 +553,7 @@ static int await_association(struct us_sock *listener)
             errno = EINVAL;
             return -1;
         }
-        if (usrsctp_get_events(listener->so) & SCTP_EVENT_READ)
+        if (listener->queue != NULL)
             return 0;
         errno = EAGAIN;
         if (atomic_load(&listener->nonblocking))
@@ -497,28 +566,39 @@ static int await_association(struct us_sock *listener)
     }
 }
 
-static int accept_locked(struct us_sock *listener, int flags)
+/* Locked. fd: the new descriptor. The descriptor comes first: without one, the
+ * association waits. */
+static struct us_sock *accept_locked(struct us_sock *listener, int flags, int *fd)
 {
-    for (;;) {
-        if (await_association(listener) < 0)
-            return -1;
-        int fd = new_descriptor(flags);
-        if (fd < 0)
-            return -1;
-        if (accept_one(listener, fd, flags) == 0) {
-            ready_update(listener, false);
-            return fd;
-        }
-        int saved = errno;
-        k_close(fd);
-        errno = saved;
-        if (errno != EWOULDBLOCK)
-            return -1;
+    if (await_association(listener) < 0)
+        return NULL;
+    *fd = new_descriptor(flags);
+    if (*fd < 0)
+        return NULL;
+    struct us_sock *sock = accept_one(listener, flags);
+    if (sock == NULL) {
+        k_close(*fd);
+        errno = ENOMEM;
+        return NULL;
     }
+    ready_update(listener, false);
+    return sock;
+}
+
+static int finish_accept(struct us_sock *sock, int fd, struct sockaddr *address,
+                         socklen_t *length)
+{
+    struct us_addr peer = sock_peer(sock);
+
+    if (address != NULL && report_name(sock, &peer, address, length) < 0)
+        return -1;
+    return table_put(fd, sock);
 }
 
 int us_accept(int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
+    int accepted = -1;
+
     if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) {
         errno = EINVAL;
         return -1;
@@ -527,22 +607,19 @@ int us_accept(int fd, struct sockaddr *address, socklen_t *length, int flags)
     if (listener == NULL)
         return -1;
     stack_lock();
-    int accepted = accept_locked(listener, flags);
+    struct us_sock *sock = accept_locked(listener, flags, &accepted);
     stack_unlock();
     sock_release(listener);
-    struct us_sock *sock = accepted < 0 || address == NULL ? NULL : table_get(accepted);
-    if (sock != NULL) {
-        struct us_addr peer = sock_peer(sock);
-        int result = report_name(sock, &peer, address, length);
-        sock_release(sock);
-        if (result < 0) {
-            int saved = errno;
-            us_close(accepted);
-            errno = saved;
-            return -1;
-        }
+    if (sock == NULL)
+        return -1;
+    int result = finish_accept(sock, accepted, address, length);
+    if (result < 0) {
+        int saved = errno;
+        k_close(accepted);
+        errno = saved;
     }
-    return accepted;
+    sock_release(sock);
+    return result < 0 ? -1 : accepted;
 }
 
 /* ---- connect */
@@ -614,12 +691,9 @@ static int start_connecting(struct us_sock *sock, const struct us_addr *peer)
     if (port_autobind(sock) < 0 || wire_open(SIDE_CONNECT) < 0 ||
         bind_stack_socket(sock) < 0 || choose_link(sock, peer) < 0)
         return -1;
-    struct sockaddr_conn to = {.sconn_family = AF_CONN,
-                               .sconn_port = htons(peer->port),
-                               .sconn_addr = sock->link};
+    union stack_name to = stack_name(peer->port, sock->link);
     stack_advance_clock();
-    if (usrsctp_connect(sock->so, (struct sockaddr *)&to, sizeof to) < 0 &&
-        errno != EINPROGRESS) {
+    if (usrsctp_connect(sock->so, &to.any, sizeof to) < 0 && errno != EINPROGRESS) {
         drop_link(sock);
         return -1;
     }
@@ -700,12 +774,25 @@ int us_connect(int fd, const struct sockaddr *address, socklen_t length)
         if (parse_address(sock, address, length, &peer) == 0)
             result = sock_connect(sock, &peer);
         stack_unlock();
+        wire_settle();
     }
     sock_release(sock);
     return result;
 }
 
 /* ---- shutdown */
+
+/* Linux tells the end of the file from an association that we ended, where there is
+ * nobody to read from any more: ENOTCONN. */
+static bool peer_has_ended(struct us_sock *sock)
+{
+    struct sctp_status status = {.sstat_assoc_id = 0};
+
+    if (stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof status) < 0)
+        return true;
+    return status.sstat_state == SCTP_SHUTDOWN_RECEIVED ||
+           status.sstat_state == SCTP_SHUTDOWN_ACK_SENT;
+}
 
 /* SHUT_WR sends SHUTDOWN once all data is out; reading goes on until the peer's end.
  * A socket that listens cannot be shut down for reading (net/ipv4/af_inet.c,
@@ -721,10 +808,13 @@ static int shutdown_locked(struct us_sock *sock, int how)
         errno = sock->state == US_LISTENING ? EOPNOTSUPP : ENOTCONN;
         return -1;
     }
-    if (how != SHUT_WR)
+    if (how != SHUT_WR) {
         sock->shut_read = true;
+        sock_stop_reading(sock);
+    }
     if (how != SHUT_RD && !sock->shut_write) {
         sock->shut_write = true;
+        sock->peer_ended = peer_has_ended(sock);
         stack_advance_clock();
         if (usrsctp_shutdown(sock->so, SHUT_WR) < 0 && errno != ENOTCONN)
             return -1;
@@ -744,6 +834,7 @@ int us_shutdown(int fd, int how)
         stack_lock();
         result = shutdown_locked(sock, how);
         stack_unlock();
+        wire_settle();
     } else {
         errno = EINVAL;
     }

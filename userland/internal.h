@@ -54,6 +54,14 @@ enum us_state { US_CLOSED, US_LISTENING, US_CONNECTING, US_CONNECTED };
 
 struct us_watch;
 
+/* An association that waits to be accepted. */
+struct us_pending {
+    struct socket *so;
+    struct us_link *link;
+    uint16_t peer_port;
+    struct us_pending *next;
+};
+
 struct us_sock {
     atomic_int refs; /* descriptors that name it, and calls under way */
     atomic_bool nonblocking;
@@ -65,6 +73,9 @@ struct us_sock {
     int error;           /* SO_ERROR */
     bool error_reported; /* the stack's own error has been taken */
     bool was_connected;
+    bool peer_ended;          /* the peer's SHUTDOWN came before ours */
+    unsigned backlog, queued; /* of one that listens */
+    struct us_pending *queue, **queue_end;
     bool shut_read, shut_write;
     bool reuse_address, reuse_port, v6only, linger_set;
     bool v4_unmapped;  /* SCTP_I_WANT_MAPPED_V4_ADDR is off */
@@ -133,6 +144,9 @@ int wire_open(enum us_side side); /* locked; opens that UDP socket. 0, or -1 wit
 void wire_close_all(void);        /* locked */
 void wire_reset_after_fork(void);
 void wire_receive(void); /* takes the lock itself: all packets that are there */
+/* Packets between sockets of this very process arrive as if the kernel had delivered
+ * them: before the call that sent them returns. Takes the lock itself. */
+void wire_settle(void);
 int wire_output(void *link, void *packet, size_t length, uint8_t tos, uint8_t set_df);
 struct us_link *wire_link(const struct us_addr *remote, const struct in6_addr *local,
                           enum us_side side); /* locked */
@@ -177,11 +191,21 @@ socklen_t format_address(const struct us_sock *sock, const struct us_addr *addre
 void copy_address(const struct us_sock *sock, const struct us_addr *from,
                   struct sockaddr *address, socklen_t *length);
 struct us_addr sock_peer(const struct us_sock *sock);
+void sock_harvest(struct us_sock *listener); /* locked: new associations join the queue */
+bool queue_full(const struct us_sock *listener);
+void sock_stop_reading(struct us_sock *sock); /* locked: after SHUT_RD */
 void sock_refresh(
     struct us_sock *sock); /* locked: takes over what the stack says has happened */
 void sock_destroy(struct us_sock *sock);         /* by the last sock_release */
 void sock_fail(struct us_sock *sock, int error); /* locked: the association is lost */
 int sock_connect(struct us_sock *sock, const struct us_addr *peer); /* locked; waits */
+
+static inline bool bad_pointer(const void *pointer)
+{
+    /* What the kernel would call EFAULT, as far as that can be known without asking it.
+     */
+    return (uintptr_t)pointer < 4096 || (uintptr_t)pointer > UINT64_C(0x7fffffffffff);
+}
 
 /* ---- ports.c: all of it locked */
 int port_bind(struct us_sock *sock,

@@ -301,6 +301,15 @@ struct lx_pdapi_event {
     uint32_t stream, seq;
 };
 
+struct lx_authkey_event {
+    uint16_t type, flags;
+    uint32_t length;
+    uint16_t keynumber, altkeynumber;
+    uint32_t indication;
+    int32_t assoc_id;
+};
+enum lx_auth_indication { LX_AUTH_NEW_KEY, LX_AUTH_FREE_KEY, LX_AUTH_NO_AUTH };
+
 struct lx_sender_dry_event {
     uint16_t type, flags;
     uint32_t length;

@@ -128,6 +128,19 @@ static struct us_note *adaptation(const union sctp_notification *raw)
     return new_note(&to, sizeof to, NULL, 0);
 }
 
+/* Of the events of AUTH only this one can be: the peer doesn't have it, as we don't. */
+static struct us_note *authentication(const union sctp_notification *raw)
+{
+    const struct sctp_authkey_event *from = &raw->sn_auth_event;
+    struct lx_authkey_event to = {.type = LX_SN_AUTHENTICATION,
+                                  .keynumber = from->auth_keynumber,
+                                  .indication = LX_AUTH_NO_AUTH,
+                                  .assoc_id = (int32_t)from->auth_assoc_id};
+
+    return from->auth_indication == SCTP_AUTH_NO_AUTH ? new_note(&to, sizeof to, NULL, 0)
+                                                      : NULL;
+}
+
 /* SHUTDOWN and "sender dry" say nothing but that they are. */
 static struct us_note *bare(uint16_t type, sctp_assoc_t id)
 {
@@ -160,6 +173,8 @@ struct us_note *note_translate(const struct us_sock *sock, const void *bytes,
         return partial_delivery(from);
     case SCTP_ADAPTATION_INDICATION:
         return adaptation(from);
+    case SCTP_AUTHENTICATION_EVENT:
+        return authentication(from);
     case SCTP_SHUTDOWN_EVENT:
         return bare(LX_SN_SHUTDOWN, from->sn_shutdown_event.sse_assoc_id);
     case SCTP_SENDER_DRY_EVENT:

@@ -92,7 +92,7 @@ static const uint16_t stack_events[] = {0,
                                         SCTP_SHUTDOWN_EVENT,
                                         SCTP_PARTIAL_DELIVERY_EVENT,
                                         SCTP_ADAPTATION_INDICATION,
-                                        0,
+                                        SCTP_AUTHENTICATION_EVENT,
                                         SCTP_SENDER_DRY_EVENT,
                                         0,
                                         0,
@@ -1226,11 +1226,6 @@ static int set_v6only(struct us_sock *sock, const void *value, size_t length)
     if (sock->port != 0)
         return fail(EINVAL);
     return set_flag(&sock->v6only, value, length);
-}
-
-static bool bad_pointer(const void *pointer)
-{
-    return (uintptr_t)pointer < 4096 || (uintptr_t)pointer > UINT64_C(0x7fffffffffff);
 }
 
 int us_setsockopt(int fd, int level, int name, const void *value, socklen_t length)

@@ -17,7 +17,7 @@
 
 static short listener_events(struct us_sock *sock)
 {
-    return usrsctp_get_events(sock->so) & SCTP_EVENT_READ ? POLLIN | POLLRDNORM : 0;
+    return sock->queue != NULL ? POLLIN | POLLRDNORM : 0;
 }
 
 static bool at_end(struct us_sock *sock)

@@ -84,6 +84,8 @@ void stack_unlock(void)
         struct us_sock *sock = changed_socks;
         changed_socks = sock->changed_next;
         sock->changed = false;
+        if (sock->state == US_LISTENING)
+            sock_harvest(sock);
         for (struct us_watch *watch = sock->watches; watch != NULL; watch = watch->next)
             waiter_fire(watch->waiter);
         if (sock->armed)

@@ -13,16 +13,12 @@ struct flat {
     void *heap; /* to be freed, where the program's own buffer does not do */
 };
 
-static bool bad_pointer(const void *pointer)
-{
-    return (uintptr_t)pointer < 4096 || (uintptr_t)pointer > UINT64_C(0x7fffffffffff);
-}
-
 static int check_vectors(const struct msghdr *message, size_t *total)
 {
     *total = 0;
-    if (message->msg_iovlen > IOV_MAX) {
-        errno = EMSGSIZE;
+    if (message->msg_iovlen > IOV_MAX ||
+        (message->msg_iovlen > 0 && bad_pointer(message->msg_iov))) {
+        errno = message->msg_iovlen > IOV_MAX ? EMSGSIZE : EFAULT;
         return -1;
     }
     for (size_t i = 0; i < message->msg_iovlen; i++) {
@@ -242,18 +238,17 @@ static int send_target(struct us_sock *sock, const struct msghdr *message)
     return 0;
 }
 
+/* SCTP_EOF and SCTP_ABORT are for one-to-many sockets on Linux (sctp_sendmsg_parse). */
 static int check_send(struct us_sock *sock, const struct flat *flat,
                       const struct send_info *info, int send_buffer)
 {
-    bool ends = (info->flags & (LX_EOF | LX_ABORT)) != 0;
-
     if (sock->state == US_LISTENING)
         return broken_pipe(sock);
     if (flat->size > (size_t)send_buffer) {
         errno = EMSGSIZE;
         return -1;
     }
-    if ((!ends && flat->size == 0) || ((info->flags & LX_EOF) && flat->size > 0)) {
+    if ((info->flags & (LX_EOF | LX_ABORT)) || flat->size == 0) {
         errno = EINVAL;
         return -1;
     }
@@ -270,11 +265,8 @@ static ssize_t try_send(struct us_sock *sock, const struct flat *flat,
         return broken_pipe(sock);
     stack_advance_clock();
     ssize_t sent = stack_send(sock, flat, info);
-    if (sent >= 0) {
-        if (info->flags & LX_EOF)
-            sock->shut_write = true;
+    if (sent >= 0)
         return sent;
-    }
     if (errno == ECONNRESET || errno == ENOENT || errno == ENOTCONN)
         return broken_pipe(sock);
     if (errno == EWOULDBLOCK)
@@ -319,13 +311,12 @@ ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags)
     struct send_info info;
     struct flat flat = {.heap = NULL};
     ssize_t sent = -1;
+    int errno_before = errno;
 
     if (sock == NULL)
         return -1;
     if (bad_pointer(message)) {
         errno = EFAULT;
-    } else if (flags & MSG_OOB) {
-        errno = EOPNOTSUPP;
     } else if (parse_send_info(message, &info) == 0 &&
                flatten(message, SSIZE_MAX, &flat) == 0) {
         gather(message, &flat);
@@ -333,9 +324,12 @@ ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags)
         sent = send_locked(sock, message, &flat, &info,
                            !(flags & MSG_DONTWAIT) && !atomic_load(&sock->nonblocking));
         stack_unlock();
+        wire_settle();
     }
     free(flat.heap);
     sock_release(sock);
+    if (sent >= 0)
+        errno = errno_before;
     if (sent < 0 && errno == EPIPE && !(flags & MSG_NOSIGNAL)) {
         raise(SIGPIPE);
         errno = EPIPE;
@@ -514,6 +508,16 @@ static bool next_is_note(struct us_sock *sock)
            (received.flags & LX_MSG_NOTIFICATION);
 }
 
+/* What we ended has no end of the file, unless we said that we don't read on (see
+ * peer_has_ended). */
+static ssize_t end_of_file(struct us_sock *sock)
+{
+    if (!sock->shut_write || sock->shut_read || sock->peer_ended)
+        return 0;
+    errno = ENOTCONN;
+    return -1;
+}
+
 /* Nothing to read: why, and is that the end? 0 at the end of the file, or -1 with errno.
  */
 static ssize_t nothing_to_read(struct us_sock *sock, int error)
@@ -525,12 +529,12 @@ static ssize_t nothing_to_read(struct us_sock *sock, int error)
     }
     if (error == EWOULDBLOCK) {
         if (sock->shut_read)
-            return 0;
+            return end_of_file(sock);
         errno = EAGAIN;
         return -1;
     }
     if (sock->error_reported || error == ENOTCONN)
-        return 0;
+        return end_of_file(sock);
     sock->error_reported = true;
     errno = error == ECONNABORTED ? ETIMEDOUT : error;
     return -1;
@@ -542,6 +546,16 @@ static ssize_t not_connected(struct us_sock *sock, bool wait)
         return nothing_to_read(sock, ENOTCONN);
     errno = sock->state == US_LISTENING || wait ? ENOTCONN : EAGAIN;
     return -1;
+}
+
+/* After SHUT_RD what was there can still be read; what comes later is dropped. */
+void sock_stop_reading(struct us_sock *sock)
+{
+    struct received received;
+    unsigned char byte;
+
+    if (stack_receive(sock, &byte, 1, MSG_PEEK, &received) < 0 && errno == EWOULDBLOCK)
+        usrsctp_shutdown(sock->so, SHUT_RD);
 }
 
 /* One try. The number of bytes, 0 at the end of the file, or -1 with errno (EAGAIN:
@@ -563,6 +577,8 @@ static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int fl
     }
     if (sock->so == NULL || sock->state != US_CONNECTED)
         return not_connected(sock, wait);
+    if (sock->shut_read)
+        sock_stop_reading(sock);
     stack_advance_clock();
     unsigned char byte;
     bool empty = flat->size == 0; /* waits for a message, and leaves it */
@@ -570,6 +586,8 @@ static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int fl
                                 empty ? MSG_PEEK : flags & MSG_PEEK, received);
     if (got < 0)
         return nothing_to_read(sock, errno);
+    if (got == 0)
+        return end_of_file(sock);
     if (empty)
         received->flags = 0;
     return empty ? 0 : got;
@@ -604,13 +622,14 @@ ssize_t us_recvmsg(int fd, struct msghdr *message, int flags)
     struct received received;
     struct flat flat = {.heap = NULL};
     ssize_t got = -1;
+    int errno_before = errno;
 
     if (sock == NULL)
         return -1;
     if (bad_pointer(message)) {
         errno = EFAULT;
-    } else if (flags & (MSG_OOB | MSG_ERRQUEUE)) {
-        errno = flags & MSG_OOB ? EOPNOTSUPP : EAGAIN;
+    } else if (flags & MSG_ERRQUEUE) {
+        errno = EAGAIN;
     } else if (flatten(message, 1 << 20, &flat) == 0) {
         stack_lock();
         got = receive_locked(sock, &flat, flags,
@@ -627,6 +646,8 @@ ssize_t us_recvmsg(int fd, struct msghdr *message, int flags)
     }
     free(flat.heap);
     sock_release(sock);
+    if (got >= 0)
+        errno = errno_before;
     return got;
 }
 

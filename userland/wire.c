@@ -15,8 +15,9 @@
 #define BATCH 16
 #define ROUNDS 64
 #define DATAGRAM_SIZE 65536
-#define UDP_BUFFER (4 * 1024 * 1024) /* as much of it as net.core.rmem_max lets us have  \
-                                      */
+#define UDP_BUFFER                                                                       \
+    (4 * 1024 * 1024) /* as much of it as net.core.rmem_max lets us have                 \
+                       */
 #define BUCKETS 4096
 #define LINK_IDLE_MS 180000 /* longer than three heartbeats */
 #define LINK_LIMIT 65536    /* that nobody holds */
@@ -258,7 +259,8 @@ static struct us_link *new_link(uint64_t ms)
         return link;
     }
     link = calloc(1, sizeof *link);
-    if (link != NULL) /* the stack only takes what is for an address that it knows as its own */
+    if (link !=
+        NULL) /* the stack only takes what is for an address that it knows as its own */
         usrsctp_register_address(link);
     return link;
 }
@@ -349,8 +351,17 @@ int wire_output(void *address, void *packet, size_t length, uint8_t tos, uint8_t
     return 0;
 }
 
-/* Nobody listens on the address that this INIT was sent to, though somebody does on its
- * port. */
+/* Not if somebody listens on the port, but for another address, or has a full queue. The
+ * stack knows of neither; it answers itself where nobody listens at all. */
+static bool welcome(const struct sctp_head *init, const struct in6_addr *local)
+{
+    bool port_taken;
+    const struct us_sock *listener =
+        find_listener(ntohs(init->destination), local, &port_taken);
+
+    return listener != NULL ? !queue_full(listener) : !port_taken;
+}
+
 static void refuse(struct us_link *link, const struct sctp_head *init)
 {
     struct sctp_head abort = {.source = init->destination,
@@ -391,7 +402,6 @@ static void deliver(enum us_side side, struct msghdr *message, const void *packe
     struct us_addr remote;
     struct in6_addr local;
     struct sctp_head head = {0};
-    bool port_taken;
 
     if (length < COMMON_HEADER + 4 || !local_address(message, &local))
         return;
@@ -400,8 +410,7 @@ static void deliver(enum us_side side, struct msghdr *message, const void *packe
     if (link == NULL)
         return;
     memcpy(&head, packet, length < sizeof head ? length : sizeof head);
-    if (head.chunk_type == CHUNK_INIT && length >= sizeof head &&
-        find_listener(ntohs(head.destination), &local, &port_taken) == NULL && port_taken)
+    if (head.chunk_type == CHUNK_INIT && length >= sizeof head && !welcome(&head, &local))
         refuse(link, &head);
     else
         usrsctp_conninput(link, packet, length, 0);
@@ -476,8 +485,8 @@ static int receive_batch(int fd)
     return k_recvmmsg(fd, batch.messages, BATCH, MSG_DONTWAIT);
 }
 
-/* True if there may be more. */
-static bool receive_side(enum us_side side)
+/* How many packets came in; sets *more if there may be more. */
+static int receive_side(enum us_side side, bool *more)
 {
     int fd = sockets[side];
     int count = receive_batch(fd);
@@ -494,20 +503,42 @@ static bool receive_side(enum us_side side)
                     batch.messages[i].msg_len);
     }
     stack_unlock();
-    return failed || count == BATCH;
+    *more = failed || count == BATCH;
+    return count > 0 ? count : 0;
 }
 
-/* Empties the sockets, or else sees to it that somebody goes on. */
-void wire_receive(void)
+/* Empties the sockets, or else sees to it that somebody goes on. True if anything came
+ * in. */
+static bool receive_all(void)
 {
+    bool any = false;
+
     pthread_mutex_lock(&receiving);
     for (int side = 0; side < SIDE_COUNT; side++) {
-        int rounds = ROUNDS;
-        while (sockets[side] >= 0 && receive_side((enum us_side)side))
-            if (--rounds == 0) {
-                wait_kick();
-                break;
-            }
+        bool more = true;
+        int rounds = 0;
+        for (; more && sockets[side] >= 0 && rounds < ROUNDS; rounds++)
+            if (receive_side((enum us_side)side, &more) > 0)
+                any = true;
+        if (more && rounds == ROUNDS)
+            wait_kick();
     }
     pthread_mutex_unlock(&receiving);
+    return any;
+}
+
+void wire_receive(void)
+{
+    receive_all();
+}
+
+void wire_settle(void)
+{
+    int saved = errno;
+
+    for (int i = 0; i < ROUNDS && sockets[SIDE_LISTEN] >= 0 && sockets[SIDE_CONNECT] >= 0;
+         i++)
+        if (!receive_all())
+            break;
+    errno = saved;
 }
