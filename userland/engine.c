@@ -283,6 +283,8 @@ static void discard_stack_socket(struct us_sock *sock, bool abort)
         return;
     if (abort)
         usrsctp_setsockopt(sock->so, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    else
+        sock_drop_notes(sock);
     usrsctp_set_upcall(sock->so, NULL, NULL);
     usrsctp_close(sock->so);
     sock->so = NULL;
@@ -431,6 +433,7 @@ static int listen_locked(struct us_sock *sock, int backlog)
 int us_listen(int fd, int backlog)
 {
     struct us_sock *sock = table_get(fd);
+    int errno_before = errno;
 
     if (sock == NULL)
         return -1;
@@ -438,6 +441,8 @@ int us_listen(int fd, int backlog)
     int result = listen_locked(sock, backlog);
     stack_unlock();
     sock_release(sock);
+    if (result == 0)
+        errno = errno_before;
     return result;
 }
 
@@ -597,7 +602,7 @@ static int finish_accept(struct us_sock *sock, int fd, struct sockaddr *address,
 
 int us_accept(int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
-    int accepted = -1;
+    int accepted = -1, errno_before = errno;
 
     if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) {
         errno = EINVAL;
@@ -617,6 +622,8 @@ int us_accept(int fd, struct sockaddr *address, socklen_t *length, int flags)
         int saved = errno;
         k_close(accepted);
         errno = saved;
+    } else {
+        errno = errno_before;
     }
     sock_release(sock);
     return result < 0 ? -1 : accepted;
@@ -762,7 +769,7 @@ int us_connect(int fd, const struct sockaddr *address, socklen_t length)
 {
     struct us_sock *sock = table_get(fd);
     struct us_addr peer;
-    int result = -1;
+    int result = -1, errno_before = errno;
 
     if (sock == NULL)
         return -1;
@@ -777,6 +784,8 @@ int us_connect(int fd, const struct sockaddr *address, socklen_t length)
         wire_settle();
     }
     sock_release(sock);
+    if (result == 0)
+        errno = errno_before;
     return result;
 }
 
@@ -826,7 +835,7 @@ static int shutdown_locked(struct us_sock *sock, int how)
 int us_shutdown(int fd, int how)
 {
     struct us_sock *sock = table_get(fd);
-    int result = -1;
+    int result = -1, errno_before = errno;
 
     if (sock == NULL)
         return -1;
@@ -839,6 +848,8 @@ int us_shutdown(int fd, int how)
         errno = EINVAL;
     }
     sock_release(sock);
+    if (result == 0)
+        errno = errno_before;
     return result;
 }
 

@@ -194,6 +194,7 @@ struct us_addr sock_peer(const struct us_sock *sock);
 void sock_harvest(struct us_sock *listener); /* locked: new associations join the queue */
 bool queue_full(const struct us_sock *listener);
 void sock_stop_reading(struct us_sock *sock); /* locked: after SHUT_RD */
+void sock_drop_notes(struct us_sock *sock);   /* locked: before close */
 void sock_refresh(
     struct us_sock *sock); /* locked: takes over what the stack says has happened */
 void sock_destroy(struct us_sock *sock);         /* by the last sock_release */

@@ -553,9 +553,25 @@ void sock_stop_reading(struct us_sock *sock)
 {
     struct received received;
     unsigned char byte;
+    int saved = errno;
 
     if (stack_receive(sock, &byte, 1, MSG_PEEK, &received) < 0 && errno == EWOULDBLOCK)
         usrsctp_shutdown(sock->so, SHUT_RD);
+    errno = saved;
+}
+
+/* Closing with data that nobody has read aborts the association; with notifications it
+ * must not. */
+void sock_drop_notes(struct us_sock *sock)
+{
+    int saved = errno;
+
+    while ((sock->subscribed & ~1u) && next_is_note(sock)) {
+        take_note(sock);
+        free(sock->note);
+        sock->note = NULL;
+    }
+    errno = saved;
 }
 
 /* One try. The number of bytes, 0 at the end of the file, or -1 with errno (EAGAIN:
