@@ -168,9 +168,11 @@ int wait_start(void);                             /* locked. 0, or -1 with errno
 void wait_wire_opened(enum us_side side, int fd); /* locked */
 void watch_add(struct us_watch *watch, struct us_sock *sock, struct us_waiter *waiter);
 void watch_remove(struct us_watch *watch);
-void waiter_fire(struct us_waiter *waiter); /* locked */
-/* Sleeps until fired or deadline_ns. 0, or -1 with EINTR, or -1 with ETIMEDOUT.
- * timed: a time limit was set, after which no signal restarts the call (signal(7)). */
+void waiter_fire(struct us_waiter *waiter);  /* locked */
+void waiter_begin(struct us_waiter *waiter); /* locked, with the watches in place */
+void waiter_end(struct us_waiter *waiter);   /* locked */
+/* Between the two, unlocked: sleeps until fired or deadline_ns. 0, or -1 with EINTR or
+ * ETIMEDOUT. With a time limit no signal restarts the call (signal(7)). */
 int waiter_sleep(struct us_waiter *waiter, uint64_t deadline_ns);
 /* One round of waiting for sock to change; locked on entry and on return. */
 int sock_wait(struct us_sock *sock, uint64_t deadline_ns);

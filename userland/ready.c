@@ -170,10 +170,12 @@ static int poll_ours(struct pollfd *set, nfds_t count, struct member *members,
         for (nfds_t i = 0; i < count; i++)
             if (members[i].sock != NULL)
                 watch_add(&members[i].watch, members[i].sock, &waiter);
+        waiter_begin(&waiter);
         stack_unlock();
         int result = waiter_sleep(&waiter, limit_ns);
         int saved = errno;
         stack_lock();
+        waiter_end(&waiter);
         for (nfds_t i = 0; i < count; i++)
             if (members[i].sock != NULL)
                 watch_remove(&members[i].watch);

@@ -4,12 +4,13 @@
  * restarted after a signal whose handler has SA_RESTART, and fails with EINTR otherwise
  * or where it has a time limit (signal(7)).
  *
- * A packet that wakes one thread, which then wakes another, costs two wake-ups. So the
- * first thread that waits leads: it sleeps on the UDP sockets themselves and takes in
- * packets for everybody until one is its own. While nobody leads, the stack's thread
- * does. Nothing is handed over: both wait on an epoll of their own, the UDP sockets are
- * in both with EPOLLEXCLUSIVE, and the kernel wakes the first of them that sleeps, in the
- * order in which the sockets were added: the leader's epoll first. */
+ * A packet that wakes one thread, which then wakes another, costs two wake-ups. So one of
+ * the threads that wait leads: it sleeps on the UDP sockets themselves and takes in
+ * packets for everybody until one is its own. It then goes its way, which mostly ends in
+ * the next wait; only if it doesn't come back within a tick does the stack's thread take
+ * over. While a leader sleeps, or has just left, that thread keeps away from the UDP
+ * sockets and sleeps too.
+ */
 #include "internal.h"
 #include <limits.h>
 #include <linux/futex.h>
@@ -23,7 +24,15 @@ static int epolls[EPOLL_COUNT] = {-1, -1};
 static int events[EPOLL_COUNT] = {-1,
                                   -1}; /* eventfds that wake the one that waits there */
 static atomic_bool led;                /* somebody leads */
-static atomic_uint woken;              /* counts waiters that were woken */
+static atomic_bool hot;          /* ... or did a moment ago: the stack's thread ticks */
+static _Atomic uint64_t left_ns; /* when the last leader left */
+static atomic_uint woken;        /* counts waiters that were woken */
+
+#define HOT_TICK_MS 1
+#define ABSENT_NS                                                                        \
+    500000u /* a leader that has been away for this long does not come back soon */
+#define FOREIGN_LIMIT                                                                    \
+    3 /* wake-ups of others in a row, after which another leads better */
 
 static int futex_wait(atomic_uint *word, unsigned value, uint64_t deadline_ns)
 {
@@ -54,6 +63,7 @@ int wait_start(void)
             return -1;
     }
     atomic_store(&led, false);
+    atomic_store(&hot, false);
     return 0;
 }
 
@@ -198,43 +208,50 @@ static int lead_once(struct us_waiter *waiter, uint64_t deadline_ns)
     return 0;
 }
 
-static bool take_lead(struct us_waiter *waiter)
+void waiter_begin(struct us_waiter *waiter)
 {
     bool vacant = false;
 
-    if (!may_lead() || !atomic_compare_exchange_strong(&led, &vacant, true))
-        return false;
-    stack_lock();
-    waiter->leads = true;
-    stack_unlock();
-    return true;
+    waiter->leads = may_lead() && atomic_compare_exchange_strong(&led, &vacant, true);
 }
 
-static void leave_lead(struct us_waiter *waiter)
+static void leave_lead(struct us_waiter *waiter, bool for_good)
 {
-    stack_lock();
     waiter->leads = false;
-    stack_unlock();
+    atomic_store(&left_ns, for_good ? 0 : now_ns());
     atomic_store(&led, false);
+    if (for_good || !atomic_exchange(&hot, true))
+        wait_kick();
+}
+
+void waiter_end(struct us_waiter *waiter)
+{
+    if (waiter->leads)
+        leave_lead(waiter, false);
+}
+
+static int sleep_leading(struct us_waiter *waiter, uint64_t deadline_ns)
+{
+    int result = 0;
+
+    for (int foreign = 0; foreign < FOREIGN_LIMIT; foreign++) {
+        unsigned before = atomic_load(&woken);
+        while (result == 0 && atomic_load(&waiter->fired) == 0 &&
+               atomic_load(&woken) == before)
+            result = lead_once(waiter, deadline_ns);
+        if (result < 0 || atomic_load(&waiter->fired) != 0)
+            return result;
+    }
+    stack_lock();
+    leave_lead(waiter, true);
+    stack_unlock();
+    return 0;
 }
 
 int waiter_sleep(struct us_waiter *waiter, uint64_t deadline_ns)
 {
-    int result = 0;
-
-    if (take_lead(waiter)) {
-        unsigned before = atomic_load(&woken);
-        /* What comes in is for others? Then one of those is the better leader, from its
-         * next wait. */
-        while (result == 0 && atomic_load(&waiter->fired) == 0 &&
-               atomic_load(&woken) == before)
-            result = lead_once(waiter, deadline_ns);
-        int saved = errno;
-        leave_lead(waiter);
-        errno = saved;
-        if (result < 0 || atomic_load(&waiter->fired) != 0)
-            return result;
-    }
+    if (waiter->leads && sleep_leading(waiter, deadline_ns) < 0)
+        return -1;
     while (atomic_load(&waiter->fired) == 0)
         if (futex_wait(&waiter->fired, 0, deadline_ns) < 0 && errno != EAGAIN)
             return -1;
@@ -247,10 +264,12 @@ int sock_wait(struct us_sock *sock, uint64_t deadline_ns)
     struct us_watch watch;
 
     watch_add(&watch, sock, &waiter);
+    waiter_begin(&waiter);
     stack_unlock();
     int result = waiter_sleep(&waiter, deadline_ns);
     int saved = errno;
     stack_lock();
+    waiter_end(&waiter);
     watch_remove(&watch);
     errno = saved;
     return result;
@@ -261,12 +280,35 @@ uint64_t deadline_after(uint64_t timeout_ns)
     return timeout_ns == 0 ? NEVER : now_ns() + timeout_ns;
 }
 
+/* Somebody leads, or will do so again in a moment: only sleeps. */
+static bool sleep_beside_leader(int timeout_ms)
+{
+    struct pollfd kick = {.fd = events[ENGINE], .events = POLLIN};
+    bool ticking = atomic_load(&hot);
+    struct timespec limit = {.tv_nsec = (ticking ? HOT_TICK_MS : timeout_ms) * 1000000L};
+
+    if (!ticking && !atomic_load(&led))
+        return false;
+    if (k_ppoll(&kick, 1, &limit, NULL) > 0)
+        drain_event(ENGINE);
+    if (!atomic_load(&led)) {
+        wire_receive();
+        if (now_ns() - atomic_load(&left_ns) > ABSENT_NS)
+            atomic_store(&hot, false);
+    } else if (now_ns() - atomic_load(&left_ns) > 10 * ABSENT_NS) {
+        atomic_store(&hot, false); /* sleeps for longer: the next one to leave says so */
+    }
+    return true;
+}
+
 void wait_engine_round(int timeout_ms)
 {
     struct epoll_event found[EPOLL_COUNT + SIDE_COUNT];
+
+    if (sleep_beside_leader(timeout_ms))
+        return;
     int count =
         k_epoll_pwait(epolls[ENGINE], found, EPOLL_COUNT + SIDE_COUNT, timeout_ms, NULL);
-
     for (int i = 0; i < count; i++)
         if (found[i].data.fd == events[ENGINE])
             drain_event(ENGINE);
