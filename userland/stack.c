@@ -21,6 +21,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool running; /* usrsctp is initialised, the thread is there */
+static pthread_t thread;
 static struct us_sock *all_socks;
 static struct us_sock *changed_socks;
 static atomic_uint *wake_later[WAKE_COUNT];
@@ -185,6 +186,8 @@ static void *run(void *unused)
         run_timers(now_ns());
         bool down = all_socks == NULL && now_ns() - emptied_ns > IDLE_NS && take_down();
         int timeout_ms = down ? 0 : next_tick_ms();
+        if (down)
+            pthread_detach(pthread_self());
         stack_unlock();
         if (down)
             return NULL;
@@ -197,11 +200,9 @@ static int start_thread(void)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
-    pthread_t thread;
 
     sigfillset(&all);
     pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, 256 * 1024);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&thread, &attributes, run, NULL);
@@ -347,5 +348,8 @@ __attribute__((destructor)) static void leave(void)
     }
     running = false;
     wire_close_all();
+    wait_kick();
     stack_unlock();
+    pthread_join(thread, NULL);
+    wait_stop();
 }
