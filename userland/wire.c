@@ -154,31 +154,46 @@ int wire_open(enum us_side side)
     return 0;
 }
 
-void wire_close_all(void)
+static void close_sockets(void)
 {
     for (int side = 0; side < SIDE_COUNT; side++) {
         if (sockets[side] >= 0)
             release_descriptor(sockets[side]);
         sockets[side] = -1;
     }
-    for (int i = 0; i < BUCKETS; i++)
-        while (buckets[i] != NULL) {
-            struct us_link *link = buckets[i];
-            buckets[i] = link->next;
-            free(link);
-        }
-    while (free_links != NULL) {
-        struct us_link *link = free_links;
-        free_links = link->next;
+}
+
+static void free_list(struct us_link *link)
+{
+    while (link != NULL) {
+        struct us_link *next = link->next;
         free(link);
+        link = next;
     }
+}
+
+static void forget_links(void)
+{
+    memset(buckets, 0, sizeof buckets);
+    free_links = NULL;
     link_count = 0;
 }
 
+void wire_close_all(void)
+{
+    close_sockets();
+    for (int i = 0; i < BUCKETS; i++)
+        free_list(buckets[i]);
+    free_list(free_links);
+    forget_links();
+}
+
+/* The parent's sockets can still be asked for their names: their links stay. */
 void wire_reset_after_fork(void)
 {
     pthread_mutex_init(&receiving, NULL);
-    wire_close_all();
+    close_sockets();
+    forget_links();
 }
 
 int wire_route(const struct us_addr *remote, struct in6_addr *local, uint32_t *mtu)
