@@ -1,0 +1,41 @@
+"""The calls of the one-to-one socket API, on the kernel's SCTP and on usrsctp: one behaviour.
+
+The tests proper are userland/calls_*.py, signals.c and libsctp.c; here they are run as programs.
+"""
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent / "userland"
+pytestmark = pytest.mark.stacks("sctp", "usrsctp")
+
+
+@pytest.fixture
+def prefix(stack, build):
+    return [build / "userland" / "withusrsctp"] if stack == "usrsctp" else []
+
+
+@pytest.fixture(scope="module")
+def compile_c(tmp_path_factory):
+    """Compiles a helper as distributions do: optimised, so that the fortified variants are used."""
+    def run(name):
+        program = tmp_path_factory.mktemp("userland") / name
+        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-D_FORTIFY_SOURCE=2", "-o", program,
+                        HERE / f"{name}.c", "-lsctp", "-lpthread"], check=True)
+        return program
+    return run
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in HERE.glob("calls_*.py")))
+def test_calls(start, prefix, script):
+    status, _, errors = start([sys.executable, "-B", HERE / script], prefix).finish()
+    assert status == 0, errors
+
+
+@pytest.mark.parametrize("name", ["libsctp", "signals"])
+def test_c(start, prefix, compile_c, name):
+    status, output, errors = start([compile_c(name)], prefix).finish()
+    assert (status, errors) == (0, ""), output + errors
+    assert "FAILED" not in output

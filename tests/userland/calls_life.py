@@ -1,0 +1,352 @@
+"""socket, bind, listen, accept, connect, shutdown, close, and names."""
+import errno
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+import unittest
+
+import pair
+
+ABORT = struct.pack("ii", 1, 0)
+
+
+class Names(pair.Case):
+    def test_a_socket_is_bound_to_nothing_at_first(self):
+        self.assertEqual(self.keep(pair.new()).getsockname(), ("0.0.0.0", 0))
+
+    def test_bind_0_picks_a_port(self):
+        sock = self.keep(pair.new())
+        sock.bind(("127.0.0.1", 0))
+        host, port = sock.getsockname()
+        self.assertEqual(host, "127.0.0.1")
+        self.assertGreater(port, 1023)
+
+    def test_both_ends_agree_on_their_names(self):
+        accepted, client = self.pair()
+        self.assertEqual(accepted.getpeername(), client.getsockname())
+        self.assertEqual(client.getpeername(), accepted.getsockname())
+
+    def test_accept_names_the_peer(self):
+        listener = self.keep(pair.listening())
+        client = self.keep(pair.new())
+        client.connect(listener.getsockname())
+        accepted, name = listener.accept()
+        self.keep(accepted)
+        self.assertEqual(name, client.getsockname())
+
+    def test_ipv6(self):
+        listener = self.keep(pair.listening(socket.AF_INET6))
+        accepted, client = self.keep(*pair.connected(listener))
+        self.assertEqual(accepted.getpeername()[:2], client.getsockname()[:2])
+        client.send(b"six")
+        self.assertEqual(accepted.recv(9), b"six")
+
+    def test_an_ipv4_peer_of_an_ipv6_listener_is_mapped(self):
+        listener = self.keep(pair.listening(socket.AF_INET6, "::"))
+        accepted, client = self.keep(*pair.connected(listener, socket.AF_INET))
+        self.assertEqual(accepted.getpeername()[0], "::ffff:127.0.0.1")
+        client.send(b"four")
+        self.assertEqual(accepted.recv(9), b"four")
+
+    def test_v6only_refuses_ipv4(self):
+        listener = self.keep(pair.new(socket.AF_INET6))
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(("::", 0))
+        listener.listen(1)
+        with self.fails(errno.ECONNREFUSED):
+            self.keep(pair.new()).connect(("127.0.0.1", listener.getsockname()[1]))
+
+    def test_getpeername_needs_a_peer(self):
+        with self.fails(errno.ENOTCONN):
+            self.keep(pair.new()).getpeername()
+
+
+class Bind(pair.Case):
+    def test_twice(self):
+        sock = self.keep(pair.new())
+        sock.bind(("127.0.0.1", 0))
+        with self.fails(errno.EINVAL):
+            sock.bind(("127.0.0.1", 0))
+
+    def test_a_port_in_use(self):
+        listener = self.keep(pair.listening())
+        with self.fails(errno.EADDRINUSE):
+            self.keep(pair.new()).bind(listener.getsockname())
+
+    def test_a_port_in_use_on_another_address(self):
+        listener = self.keep(pair.listening())
+        other = self.keep(pair.new())
+        other.bind(("127.0.0.2", listener.getsockname()[1]))
+
+    def test_the_wildcard_overlaps_every_address(self):
+        listener = self.keep(pair.listening())
+        with self.fails(errno.EADDRINUSE):
+            self.keep(pair.new()).bind(("0.0.0.0", listener.getsockname()[1]))
+
+    def test_reuseaddr_does_not_share_with_a_listener(self):
+        listener = pair.new()
+        self.keep(listener).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        other = self.keep(pair.new())
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with self.fails(errno.EADDRINUSE):
+            other.bind(listener.getsockname())
+
+    def test_a_port_is_free_again_after_close(self):
+        listener = pair.listening()
+        name = listener.getsockname()
+        listener.close()
+        again = self.keep(pair.new())
+        again.bind(name)
+        again.listen(1)
+
+    def test_an_address_of_nobody(self):
+        with self.fails(errno.EADDRNOTAVAIL):  # TEST-NET-1: bind sends nothing
+            self.keep(pair.new()).bind(("192.0.2.1", 0))
+
+    def test_a_client_keeps_the_port_that_it_bound(self):
+        listener = self.keep(pair.listening())
+        client = self.keep(pair.new())
+        client.bind(("127.0.0.1", 0))
+        port = client.getsockname()[1]
+        client.connect(listener.getsockname())
+        accepted, name = listener.accept()
+        self.keep(accepted)
+        self.assertEqual(name, ("127.0.0.1", port))
+
+
+class Listen(pair.Case):
+    def test_accept_without_listen(self):
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new()).accept()
+
+    def test_listen_binds_an_unbound_socket(self):
+        listener = self.keep(pair.new())
+        listener.listen(1)
+        self.assertGreater(listener.getsockname()[1], 0)
+
+    def test_listen_on_a_connected_socket(self):
+        _, client = self.pair()
+        with self.fails(errno.EINVAL):
+            client.listen(1)
+
+    def test_backlog(self):
+        listener = self.keep(pair.listening(backlog=1))
+        for _ in range(2):  # one more than the backlog
+            self.keep(pair.new()).connect(listener.getsockname())
+        with self.fails(errno.ECONNREFUSED):
+            self.keep(pair.new()).connect(listener.getsockname())
+        self.keep(listener.accept()[0])
+        self.keep(pair.new()).connect(listener.getsockname())
+
+    def test_only_the_address_that_was_bound(self):
+        listener = self.keep(pair.listening())
+        with self.fails(errno.ECONNREFUSED):
+            self.keep(pair.new()).connect(("127.0.0.2", listener.getsockname()[1]))
+
+    def test_many_wait_and_are_accepted_in_order(self):
+        listener = self.keep(pair.listening(backlog=20))
+        clients = [self.keep(pair.new()) for _ in range(20)]
+        for client in clients:
+            client.connect(listener.getsockname())
+        names = [self.keep_accepted(listener) for _ in clients]
+        self.assertEqual(names, [client.getsockname() for client in clients])
+
+    def keep_accepted(self, listener):
+        accepted, name = listener.accept()
+        self.keep(accepted)
+        return name
+
+    def test_a_message_sent_before_accept(self):
+        listener = self.keep(pair.listening())
+        client = self.keep(pair.new())
+        client.connect(listener.getsockname())
+        client.send(b"early")
+        accepted = self.keep(listener.accept()[0])
+        self.assertEqual(accepted.recv(9), b"early")
+
+
+class Connect(pair.Case):
+    def test_nobody_listens(self):
+        listener = pair.listening()
+        name = listener.getsockname()
+        listener.close()
+        start = time.monotonic()
+        with self.fails(errno.ECONNREFUSED):
+            self.keep(pair.new()).connect(name)
+        self.assertLess(time.monotonic() - start, 1)
+
+    def test_again_after_a_refusal(self):
+        listener = self.keep(pair.listening())
+        closed = pair.listening()
+        nobody = closed.getsockname()
+        closed.close()
+        client = self.keep(pair.new())
+        with self.fails(errno.ECONNREFUSED):
+            client.connect(nobody)
+        client.connect(listener.getsockname())
+        accepted = self.keep(listener.accept()[0])
+        client.send(b"x")
+        self.assertEqual(accepted.recv(9), b"x")
+
+    def test_twice(self):
+        accepted, client = self.pair()
+        with self.fails(errno.EISCONN):
+            client.connect(accepted.getsockname())
+
+    def test_from_a_listener(self):
+        listener, other = self.keep(pair.listening()), self.keep(pair.listening())
+        with self.fails(errno.EISCONN):
+            listener.connect(other.getsockname())
+
+    def test_port_0(self):
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new()).connect(("127.0.0.1", 0))
+
+
+class End(pair.Case):
+    def test_close_is_the_end_of_the_file_at_the_other_end(self):
+        accepted, client = self.pair()
+        client.close()
+        self.assertEqual(accepted.recv(9), b"")
+        self.assertEqual(accepted.recv(9), b"")
+
+    def test_data_before_close_arrives(self):
+        accepted, client = self.pair()
+        client.send(b"last words")
+        client.close()
+        self.assertEqual(accepted.recv(99), b"last words")
+        self.assertEqual(accepted.recv(99), b"")
+
+    def test_shut_wr_then_close_at_the_other_end(self):
+        accepted, client = self.pair()
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(accepted.recv(9), b"")
+        with self.fails(errno.EPIPE):
+            client.send(b"x")
+
+    def test_linger_0_aborts(self):
+        accepted, client = self.pair()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+        client.close()
+        with self.fails(errno.ECONNRESET):
+            accepted.recv(9)
+
+    def test_unread_data_aborts(self):
+        accepted, client = self.pair()
+        accepted.send(b"never read")
+        deadline = time.monotonic() + 5
+        while not client.recv(1, socket.MSG_PEEK) and time.monotonic() < deadline:
+            pass
+        client.close()
+        with self.fails(errno.ECONNRESET):
+            accepted.recv(9)
+
+    def test_send_after_the_peer_has_closed(self):
+        accepted, client = self.pair()
+        client.close()
+        self.assertEqual(accepted.recv(9), b"")
+        with self.fails(errno.EPIPE):
+            accepted.send(b"x")
+
+    def test_shutdown_of_an_unconnected_socket(self):
+        with self.fails(errno.ENOTCONN):
+            self.keep(pair.new()).shutdown(socket.SHUT_RDWR)
+
+    def test_shutdown_of_a_listener(self):
+        with self.fails(errno.EOPNOTSUPP):
+            self.keep(pair.listening()).shutdown(socket.SHUT_RDWR)
+
+    def test_closing_the_listener_leaves_what_was_accepted(self):
+        listener = pair.listening()
+        accepted, client = self.keep(*pair.connected(listener))
+        listener.close()
+        client.send(b"still there")
+        self.assertEqual(accepted.recv(99), b"still there")
+
+    def test_linger_waits_for_the_peer(self):
+        accepted, client = self.pair()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
+        client.send(b"x" * 100)
+        client.close()
+        self.assertEqual(accepted.recv(999), b"x" * 100)
+        self.assertEqual(accepted.recv(9), b"")
+
+
+class Fork(pair.Case):
+    @unittest.skipIf(os.environ.get("SCTP_STACK") != "usrsctp", "the kernel's sockets survive fork")
+    def test_a_child_gets_a_clean_error_and_can_start_anew(self):
+        accepted, client = self.pair()
+        child = os.fork()
+        if child == 0:
+            os._exit(self.run_child(accepted, client))
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+        client.send(b"parent")
+        self.assertEqual(accepted.recv(9), b"parent")
+
+    def run_child(self, accepted, client):
+        try:
+            with self.fails(errno.EOPNOTSUPP):
+                client.send(b"x")
+            client.close()
+            with pair.new() as mine:  # an own one, to the parent's listener
+                mine.connect(accepted.getsockname())
+        except BaseException as error:  # whatever it is, it must not go on as the test does
+            print(error, file=sys.stderr)
+            return 1
+        return 0
+
+
+class Threads(pair.Case):
+    def test_one_reads_one_writes(self):
+        accepted, client = self.pair()
+        count = 500
+
+        def echo():
+            for _ in range(count):
+                accepted.send(accepted.recv(100))
+        threading.Thread(target=echo, daemon=True).start()
+        answers = []
+        reader = threading.Thread(
+            target=lambda: answers.extend(client.recv(100) for _ in range(count)))
+        reader.start()
+        for number in range(count):
+            client.send(b"%d" % number)
+        reader.join(20)
+        self.assertEqual(answers, [b"%d" % number for number in range(count)])
+
+    def test_many_connections_at_once(self):
+        listener = self.keep(pair.listening(backlog=64))
+
+        def serve():
+            for _ in range(32):
+                accepted = listener.accept()[0]
+                threading.Thread(target=self.echo_once, args=(accepted,), daemon=True).start()
+        threading.Thread(target=serve, daemon=True).start()
+        answers = []
+
+        def ask(number):
+            with pair.new() as client:
+                client.connect(listener.getsockname())
+                client.send(b"%d" % number)
+                answers.append(int(client.recv(100)))
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        self.assertEqual(sorted(answers), list(range(32)))
+
+    @staticmethod
+    def echo_once(accepted):
+        with accepted:
+            accepted.send(accepted.recv(100))
+            accepted.recv(1)
+
+
+if __name__ == "__main__":
+    pair.main()

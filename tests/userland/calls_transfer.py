@@ -1,0 +1,174 @@
+"""Sending and receiving: records, flags, limits, errors."""
+import array
+import errno
+import fcntl
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+
+import pair
+
+
+class Records(pair.Case):
+    def test_messages_keep_their_boundaries(self):
+        accepted, client = self.pair()
+        for message in (b"one", b"two", b"three"):
+            client.send(message)
+        self.assertEqual([accepted.recv(100) for _ in range(3)], [b"one", b"two", b"three"])
+
+    def test_msg_eor_marks_the_end_over_short_reads(self):
+        accepted, client = self.pair()
+        client.send(b"abcdefgh")
+        pieces = [accepted.recvmsg(3)[::2] for _ in range(3)]
+        self.assertEqual(pieces, [(b"abc", 0), (b"def", 0), (b"gh", socket.MSG_EOR)])
+
+    def test_an_exact_fit_is_the_end(self):
+        accepted, client = self.pair()
+        client.send(b"abc")
+        self.assertEqual(accepted.recvmsg(3)[::2], (b"abc", socket.MSG_EOR))
+
+    def test_recvmsg_names_the_peer(self):
+        accepted, client = self.pair()
+        client.send(b"x")
+        self.assertEqual(accepted.recvmsg(3)[3], client.getsockname())
+        client.send(b"y")
+        self.assertEqual(accepted.recvfrom(3), (b"y", client.getsockname()))
+
+    def test_large_messages(self):
+        accepted, client = self.pair()
+        for size in (1, 1452, 1500, 65536, 200000):
+            client.send(b"x" * size)
+            got, flags = 0, 0
+            while not flags & socket.MSG_EOR:
+                data, _, flags, _ = accepted.recvmsg(300000)
+                self.assertEqual(data.strip(b"x"), b"")
+                got += len(data)
+            self.assertEqual(got, size)
+
+    def test_scatter_and_gather(self):
+        accepted, client = self.pair()
+        self.assertEqual(client.sendmsg([b"ab", b"", b"cde"]), 5)
+        buffers = [bytearray(2), bytearray(1), bytearray(9)]
+        self.assertEqual(accepted.recvmsg_into(buffers)[0], 5)
+        self.assertEqual([bytes(one) for one in buffers], [b"ab", b"c", b"de" + bytes(7)])
+
+    def test_read_and_write(self):
+        accepted, client = self.pair()
+        self.assertEqual(os.write(client.fileno(), b"hello"), 5)
+        self.assertEqual(os.read(accepted.fileno(), 99), b"hello")
+        self.assertEqual(os.writev(client.fileno(), [b"a", b"b"]), 2)
+        buffer = bytearray(9)
+        self.assertEqual(os.readv(accepted.fileno(), [buffer]), 2)
+
+    def test_an_ordered_flood(self):
+        accepted, client = self.pair()
+        client.setsockopt(pair.SCTP, pair.NODELAY, 1)
+        for start in range(0, 3000, 100):  # in steps that the buffers hold
+            for number in range(start, start + 100):
+                client.send(struct.pack("!I", number))
+            for number in range(start, start + 100):
+                self.assertEqual(accepted.recv(99), struct.pack("!I", number))
+
+
+class Flags(pair.Case):
+    def test_peek_leaves_the_message(self):
+        accepted, client = self.pair()
+        client.send(b"look")
+        self.assertEqual(accepted.recv(99, socket.MSG_PEEK), b"look")
+        self.assertEqual(accepted.recv(2, socket.MSG_PEEK), b"lo")
+        self.assertEqual(accepted.recvmsg(99)[::2], (b"look", socket.MSG_EOR))
+
+    def test_dontwait(self):
+        accepted, _ = self.pair()
+        with self.fails(errno.EAGAIN):
+            accepted.recv(9, socket.MSG_DONTWAIT)
+
+    def test_waitall_waits_for_no_second_message(self):
+        accepted, client = self.pair()
+        client.send(b"one")
+        self.assertEqual(accepted.recv(99, socket.MSG_WAITALL), b"one")
+
+    def test_fionread(self):
+        accepted, client = self.pair()
+        answer = array.array("i", [9])
+        fcntl.ioctl(accepted, termios.FIONREAD, answer)
+        self.assertEqual(answer[0], 0)
+        client.send(b"abcde")
+        self.assertEqual(accepted.recv(1, socket.MSG_PEEK), b"a")
+        fcntl.ioctl(accepted, termios.FIONREAD, answer)
+        self.assertEqual(answer[0], 5)
+
+
+class Errors(pair.Case):
+    def test_an_empty_message(self):
+        _, client = self.pair()
+        with self.fails(errno.EINVAL):
+            client.send(b"")
+
+    def test_more_than_the_send_buffer(self):
+        _, client = self.pair()
+        room = client.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        with self.fails(errno.EMSGSIZE):
+            client.send(b"x" * (room + 1))
+
+    def test_unconnected(self):
+        with self.fails(errno.EPIPE):
+            self.keep(pair.new()).send(b"x")
+
+    def test_a_listener(self):
+        listener = self.keep(pair.listening())
+        with self.fails(errno.EPIPE):
+            listener.send(b"x")
+        with self.fails(errno.ENOTCONN):
+            listener.recv(9)
+
+    def test_receive_unconnected(self):
+        with self.fails(errno.ENOTCONN):
+            self.keep(pair.new()).recv(9)
+
+    def test_sendto_connects(self):
+        listener = self.keep(pair.listening())
+        client = self.keep(pair.new())
+        self.assertEqual(client.sendto(b"x", listener.getsockname()), 1)
+        accepted = self.keep(listener.accept()[0])
+        self.assertEqual(accepted.recv(9), b"x")
+
+    def test_sendto_the_peer(self):
+        accepted, client = self.pair()
+        client.sendto(b"x", accepted.getsockname())
+        self.assertEqual(accepted.recv(9), b"x")
+
+    def sigpipe_status(self, flags):
+        """How a process ends that sends into an association that has ended."""
+        program = ("import pair, signal, socket\n"
+                   "accepted, client = pair.connected(pair.listening())\n"
+                   "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+                   "client.shutdown(socket.SHUT_WR)\n"
+                   f"client.send(b'x', {int(flags)})\n")
+        with socket.socket(type=socket.SOCK_DGRAM) as free:  # UDP 9899 is ours
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, env={**os.environ, "SCTP_UDP_PORT": str(port)},
+                              stderr=subprocess.DEVNULL).returncode
+
+    def test_sigpipe(self):
+        self.assertEqual(self.sigpipe_status(0), -signal.SIGPIPE)
+
+    def test_nosignal(self):
+        self.assertEqual(self.sigpipe_status(socket.MSG_NOSIGNAL), 1)
+
+    def test_a_closed_descriptor(self):
+        sock = pair.new()
+        fd = sock.fileno()
+        sock.close()
+        with self.fails(errno.EBADF):
+            os.write(fd, b"x")
+
+
+if __name__ == "__main__":
+    pair.main()

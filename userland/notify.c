@@ -1,0 +1,185 @@
+/* Notifications (RFC 6458 section 6): usrsctp's structs, rewritten as Linux's. */
+#include "internal.h"
+#include "linux_sctp.h"
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A note with room for the fixed part and for what follows it in the raw one. */
+static struct us_note *new_note(const void *fixed, size_t size, const void *rest,
+                                size_t rest_size)
+{
+    struct us_note *note = malloc(sizeof *note + size + rest_size);
+    uint32_t length = (uint32_t)(size + rest_size);
+
+    if (note == NULL)
+        return NULL;
+    note->length = length;
+    note->taken = 0;
+    memcpy(note->bytes, fixed, size);
+    if (rest_size > 0)
+        memcpy(note->bytes + size, rest, rest_size);
+    memcpy(note->bytes + 4, &length, sizeof length); /* every kind has its length there */
+    return note;
+}
+
+static size_t beyond(size_t length, size_t fixed)
+{
+    return length > fixed ? length - fixed : 0;
+}
+
+/* sac_info is the list of features at the start, and the ABORT chunk at the end; Linux
+ * has only that. */
+static struct us_note *association_change(const union sctp_notification *raw,
+                                          size_t length)
+{
+    static const uint16_t states[] = {[SCTP_COMM_UP] = 0,
+                                      [SCTP_COMM_LOST] = 1,
+                                      [SCTP_RESTART] = 2,
+                                      [SCTP_SHUTDOWN_COMP] = 3,
+                                      [SCTP_CANT_STR_ASSOC] = 4};
+    const struct sctp_assoc_change *from = &raw->sn_assoc_change;
+    uint16_t state = from->sac_state <= SCTP_CANT_STR_ASSOC ? states[from->sac_state] : 1;
+    struct lx_assoc_change to = {.type = LX_SN_ASSOC_CHANGE,
+                                 .state = state,
+                                 .error = from->sac_error,
+                                 .outbound_streams = from->sac_outbound_streams,
+                                 .inbound_streams = from->sac_inbound_streams,
+                                 .assoc_id = (int32_t)from->sac_assoc_id};
+    bool up = from->sac_state == SCTP_COMM_UP || from->sac_state == SCTP_RESTART;
+
+    return new_note(&to, sizeof to, from->sac_info,
+                    up ? 0 : beyond(length, sizeof *from));
+}
+
+static struct us_note *address_change(const struct us_sock *sock,
+                                      const union sctp_notification *raw)
+{
+    const struct sctp_paddr_change *from = &raw->sn_paddr_change;
+    struct us_addr peer = sock_peer(sock);
+    struct lx_paddr_change to = {.type = LX_SN_PEER_ADDR_CHANGE,
+                                 .state = (int)from->spc_state - 1,
+                                 .error = (int)from->spc_error,
+                                 .assoc_id = (int32_t)from->spc_assoc_id};
+
+    format_address(sock, &peer,
+                   (struct sockaddr_storage *)((char *)&to +
+                                               offsetof(struct lx_paddr_change, aaddr)));
+    return new_note(&to, sizeof to, NULL, 0);
+}
+
+static struct us_note *send_failed(const struct us_sock *sock,
+                                   const union sctp_notification *raw, size_t length)
+{
+    const struct sctp_send_failed_event *from = &raw->sn_send_failed_event;
+    uint16_t flags = from->ssfe_flags & SCTP_DATA_SENT ? 1 : 0;
+    struct lx_sndinfo info = {.sid = from->ssfe_info.snd_sid,
+                              .ppid = from->ssfe_info.snd_ppid,
+                              .context = from->ssfe_info.snd_context,
+                              .assoc_id = (int32_t)from->ssfe_assoc_id};
+    struct lx_send_failed_event newer = {.type = LX_SN_SEND_FAILED_EVENT,
+                                         .flags = flags,
+                                         .error = from->ssfe_error,
+                                         .info = info,
+                                         .assoc_id = info.assoc_id};
+    struct lx_send_failed older = {.type = LX_SN_SEND_FAILED,
+                                   .flags = flags,
+                                   .error = from->ssfe_error,
+                                   .info = {.stream = info.sid,
+                                            .ppid = info.ppid,
+                                            .context = info.context,
+                                            .assoc_id = info.assoc_id},
+                                   .assoc_id = info.assoc_id};
+    size_t rest = beyond(length, sizeof *from);
+    bool wants_older = sock->subscribed & (1u << (LX_SN_SEND_FAILED - LX_SN_DATA_IO));
+
+    return wants_older ? new_note(&older, sizeof older, from->ssfe_data, rest)
+                       : new_note(&newer, sizeof newer, from->ssfe_data, rest);
+}
+
+static struct us_note *remote_error(const union sctp_notification *raw, size_t length)
+{
+    const struct sctp_remote_error *from = &raw->sn_remote_error;
+    struct lx_remote_error to = {.type = LX_SN_REMOTE_ERROR,
+                                 .error = from->sre_error,
+                                 .assoc_id = (int32_t)from->sre_assoc_id};
+
+    return new_note(&to, sizeof to, from->sre_data, beyond(length, sizeof *from));
+}
+
+static struct us_note *partial_delivery(const union sctp_notification *raw)
+{
+    const struct sctp_pdapi_event *from = &raw->sn_pdapi_event;
+    struct lx_pdapi_event to = {.type = LX_SN_PARTIAL_DELIVERY,
+                                .assoc_id = (int32_t)from->pdapi_assoc_id,
+                                .stream = from->pdapi_stream,
+                                .seq = from->pdapi_seq};
+
+    return new_note(&to, sizeof to, NULL, 0);
+}
+
+static struct us_note *adaptation(const union sctp_notification *raw)
+{
+    const struct sctp_adaptation_event *from = &raw->sn_adaptation_event;
+    struct lx_adaptation_event to = {.type = LX_SN_ADAPTATION,
+                                     .adaptation_ind = from->sai_adaptation_ind,
+                                     .assoc_id = (int32_t)from->sai_assoc_id};
+
+    return new_note(&to, sizeof to, NULL, 0);
+}
+
+/* Of the events of AUTH only this one can be: the peer doesn't have it, as we don't. */
+static struct us_note *authentication(const union sctp_notification *raw)
+{
+    const struct sctp_authkey_event *from = &raw->sn_auth_event;
+    struct lx_authkey_event to = {.type = LX_SN_AUTHENTICATION,
+                                  .keynumber = from->auth_keynumber,
+                                  .indication = LX_AUTH_NO_AUTH,
+                                  .assoc_id = (int32_t)from->auth_assoc_id};
+
+    return from->auth_indication == SCTP_AUTH_NO_AUTH ? new_note(&to, sizeof to, NULL, 0)
+                                                      : NULL;
+}
+
+/* SHUTDOWN and "sender dry" say nothing but that they are. */
+static struct us_note *bare(uint16_t type, sctp_assoc_t id)
+{
+    struct lx_shutdown_event to = {.type = type, .assoc_id = (int32_t)id};
+
+    return new_note(&to, sizeof to, NULL, 0);
+}
+
+/* NULL for one that Linux doesn't have. */
+struct us_note *note_translate(const struct us_sock *sock, const void *bytes,
+                               size_t length)
+{
+    union sctp_notification raw;
+
+    if (length < sizeof raw.sn_header)
+        return NULL;
+    memset(&raw, 0, sizeof raw);
+    memcpy(&raw, bytes, length < sizeof raw ? length : sizeof raw);
+    const union sctp_notification *from = length < sizeof raw ? &raw : bytes;
+    switch (raw.sn_header.sn_type) {
+    case SCTP_ASSOC_CHANGE:
+        return association_change(from, length);
+    case SCTP_PEER_ADDR_CHANGE:
+        return address_change(sock, from);
+    case SCTP_SEND_FAILED_EVENT:
+        return send_failed(sock, from, length);
+    case SCTP_REMOTE_ERROR:
+        return remote_error(from, length);
+    case SCTP_PARTIAL_DELIVERY_EVENT:
+        return partial_delivery(from);
+    case SCTP_ADAPTATION_INDICATION:
+        return adaptation(from);
+    case SCTP_AUTHENTICATION_EVENT:
+        return authentication(from);
+    case SCTP_SHUTDOWN_EVENT:
+        return bare(LX_SN_SHUTDOWN, from->sn_shutdown_event.sse_assoc_id);
+    case SCTP_SENDER_DRY_EVENT:
+        return bare(LX_SN_SENDER_DRY, from->sn_sender_dry_event.sender_dry_assoc_id);
+    default:
+        return NULL;
+    }
+}
