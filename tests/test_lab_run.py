@@ -258,10 +258,10 @@ def test_kill_9_leaves_nothing():
 
 
 def test_time_limit():
-    stubborn = start("-t", "0.5", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
-    process = start("-t", "0.5", "sh", "-c", "trap 'echo asked; exit 0' TERM; sleep 1000 & wait")
-    assert finish(process) == (124, b"asked\n", b"lab/run: time limit of 0.5 s reached\n")
-    assert finish(stubborn) == (124, b"", b"lab/run: time limit of 0.5 s reached\n")
+    stubborn = start("-t", "2", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    process = start("-t", "2", "sh", "-c", "trap 'echo asked; exit 0' TERM; sleep 1000 & wait")
+    assert finish(process) == (124, b"asked\n", b"lab/run: time limit of 2 s reached\n")
+    assert finish(stubborn) == (124, b"", b"lab/run: time limit of 2 s reached\n")
 
 
 def test_lost_reader_ends_the_writer():
