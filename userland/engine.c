@@ -715,8 +715,8 @@ static bool may_connect(const struct us_sock *sock, const struct us_addr *peer)
         errno = EISCONN;
     else if (sock->state == US_CONNECTING)
         errno = EALREADY;
-    else if (peer->port == 0)
-        errno = EINVAL;
+    else if (peer->port == 0) /* nobody can be there */
+        errno = ECONNREFUSED;
     else
         return true;
     return false;
