@@ -470,9 +470,11 @@ static void hold_link(struct us_sock *sock, struct us_link *link)
     sock->link = link;
 }
 
+/* Within this host the path has room for more than Ethernet's. */
 static void raise_mtu(struct us_sock *sock)
 {
-    (void)sock;
+    if (same_address(&sock->link->local, &sock->link->remote.ip))
+        set_default_mtu(sock->so, MTU_MAX);
 }
 
 void sock_harvest(struct us_sock *listener)
