@@ -50,9 +50,9 @@ def test_ncat(run, port):
 @needs("socat")
 def test_socat(run, port):
     run("socat", f"SCTP-LISTEN:{port},bind=127.0.0.1,reuseaddr", "EXEC:cat")
-    status, output, _ = retry(
+    _, output, _ = retry(
         lambda: run("sh", "-c", f"(echo hello; sleep 1) | socat - SCTP:127.0.0.1:{port}"))
-    assert (status, output) == (0, "hello\n")
+    assert output == "hello\n"  # its status: reading after its own SHUTDOWN is ENOTCONN on Linux
 
 
 @needs("iperf3")
@@ -77,16 +77,16 @@ def test_sctp_test(run, port):
 
 @needs("sctp_darn")
 def test_sctp_darn(run, port):
-    server = run("sctp_darn", "-H", "127.0.0.1", "-P", port, "-l", "-t")
-    retry(lambda: run("sh", "-c", "(echo hello; sleep 1) | sctp_darn -H 127.0.0.1 -P 0 "
-                                  f"-h 127.0.0.1 -p {port} -s -t"))
+    server = run("stdbuf", "-oL", "sctp_darn", "-H", "127.0.0.1", "-P", port, "-l", "-t")
+    run("sh", "-c", "(sleep 1; echo hello; sleep 1) | timeout 20 sctp_darn -H 127.0.0.1 -P 0 "
+                    f"-h 127.0.0.1 -p {port} -s -t").finish()
     server.process.terminate()
     assert "hello" in server.finish()[1]
 
 
 @needs("checksctp")
 def test_checksctp(run):
-    assert run("checksctp").finish() == (0, "SCTP supported\n", "")
+    assert run("checksctp").finish() == (0, "", "SCTP supported\n")
 
 
 def test_pythons_asyncio(run):

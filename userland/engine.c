@@ -405,6 +405,19 @@ static int stop_listening(struct us_sock *sock)
     return open_stack_socket(sock);
 }
 
+/* Whoever reaches a loopback address is on this host, where the path has room for more.
+ */
+static bool only_loopback(const struct us_sock *sock)
+{
+    for (unsigned i = 0; i < sock->address_count; i++) {
+        const struct in6_addr *ip = &sock->addresses[i];
+        if (!IN6_IS_ADDR_LOOPBACK(ip) &&
+            !(IN6_IS_ADDR_V4MAPPED(ip) && ip->s6_addr[12] == 127))
+            return false;
+    }
+    return true;
+}
+
 static int listen_locked(struct us_sock *sock, int backlog)
 {
     if (!stack_usable(sock))
@@ -422,6 +435,7 @@ static int listen_locked(struct us_sock *sock, int backlog)
         return -1;
     if (port_autobind(sock) < 0 || port_claim_listening(sock) < 0 ||
         wire_open(SIDE_LISTEN) < 0 || bind_stack_socket(sock) < 0 ||
+        (only_loopback(sock) && set_default_mtu(sock->so, MTU_MAX) < 0) ||
         usrsctp_listen(sock->so, SOMAXCONN) < 0)
         return -1;
     sock->state = US_LISTENING;
@@ -468,11 +482,6 @@ static void hold_link(struct us_sock *sock, struct us_link *link)
 {
     link->users++;
     sock->link = link;
-}
-
-static void raise_mtu(struct us_sock *sock)
-{
-    (void)sock;
 }
 
 void sock_harvest(struct us_sock *listener)
@@ -542,7 +551,6 @@ static struct us_sock *accept_one(struct us_sock *listener, int flags)
     sock->was_connected = true;
     atomic_store(&sock->nonblocking, (flags & SOCK_NONBLOCK) != 0);
     port_join(sock, listener);
-    raise_mtu(sock);
     return sock;
 }
 
@@ -715,8 +723,8 @@ static bool may_connect(const struct us_sock *sock, const struct us_addr *peer)
         errno = EISCONN;
     else if (sock->state == US_CONNECTING)
         errno = EALREADY;
-    else if (peer->port == 0)
-        errno = EINVAL;
+    else if (peer->port == 0) /* nobody can be there */
+        errno = ECONNREFUSED;
     else
         return true;
     return false;

@@ -97,6 +97,7 @@ struct us_sock {
     struct us_replay *replay; /* options to set again on a fresh stack socket */
 
     struct us_watch *watches; /* who waits for a change */
+    unsigned waits;           /* how often somebody has */
     bool changed;             /* is on the list of changed sockets */
     struct us_sock *changed_next;
     struct us_sock *all_next, **all_link; /* every open socket */
@@ -168,9 +169,10 @@ int wait_start(void);                             /* locked. 0, or -1 with errno
 void wait_wire_opened(enum us_side side, int fd); /* locked */
 void watch_add(struct us_watch *watch, struct us_sock *sock, struct us_waiter *waiter);
 void watch_remove(struct us_watch *watch);
-void waiter_fire(struct us_waiter *waiter);  /* locked */
-void waiter_begin(struct us_waiter *waiter); /* locked, with the watches in place */
-void waiter_end(struct us_waiter *waiter);   /* locked */
+void waiter_fire(struct us_waiter *waiter); /* locked */
+/* Locked, with the watches in place. sock: one that is waited for. */
+void waiter_begin(struct us_waiter *waiter, struct us_sock *sock);
+void waiter_end(struct us_waiter *waiter); /* locked */
 /* Between the two, unlocked: sleeps until fired or deadline_ns. 0, or -1 with EINTR or
  * ETIMEDOUT. With a time limit no signal restarts the call (signal(7)). */
 int waiter_sleep(struct us_waiter *waiter, uint64_t deadline_ns);

@@ -452,7 +452,8 @@ static int get_delayed_sack(struct us_sock *sock, void *value, socklen_t *length
     memcpy(&to, value, sizeof to);
     if (GET(SCTP_DELAYED_SACK, from) < 0)
         return -1;
-    to.delay = from.sack_delay;
+    to.delay =
+        from.sack_freq == 1 ? 0 : from.sack_delay; /* every packet at once: no delay */
     to.freq = from.sack_freq;
     GIVE(to);
 }
@@ -848,6 +849,10 @@ static int connectx(struct us_sock *sock, const void *value, size_t length)
     int result = -1;
 
     for (int i = 0; i < count; i++) {
+        if (addresses[i].port == 0) {
+            result = fail(EINVAL);
+            break;
+        }
         result = sock_connect(sock, &addresses[i]);
         if (result == 0 ||
             (errno != ECONNREFUSED && errno != ENETUNREACH && errno != EHOSTUNREACH))

@@ -152,6 +152,15 @@ static int look(struct pollfd *set, nfds_t count, struct member *members)
     return ready;
 }
 
+static struct us_sock *first_of(nfds_t count, const struct member *members)
+{
+    nfds_t i = 0;
+
+    while (i + 1 < count && members[i].sock == NULL)
+        i++;
+    return members[i].sock;
+}
+
 /* All are ours: sleeps as recv does. */
 static int poll_ours(struct pollfd *set, nfds_t count, struct member *members,
                      uint64_t deadline_ns)
@@ -170,7 +179,7 @@ static int poll_ours(struct pollfd *set, nfds_t count, struct member *members,
         for (nfds_t i = 0; i < count; i++)
             if (members[i].sock != NULL)
                 watch_add(&members[i].watch, members[i].sock, &waiter);
-        waiter_begin(&waiter);
+        waiter_begin(&waiter, first_of(count, members));
         stack_unlock();
         int result = waiter_sleep(&waiter, limit_ns);
         int saved = errno;

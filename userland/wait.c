@@ -31,6 +31,7 @@ static atomic_uint woken;        /* counts waiters that were woken */
 #define HOT_TICK_MS 1
 #define ABSENT_NS                                                                        \
     500000u /* a leader that has been away for this long does not come back soon */
+#define QUIET_WAITS 16 /* the first waits for a socket do not lead */
 #define FOREIGN_LIMIT                                                                    \
     3 /* wake-ups of others in a row, after which another leads better */
 
@@ -208,11 +209,14 @@ static int lead_once(struct us_waiter *waiter, uint64_t deadline_ns)
     return 0;
 }
 
-void waiter_begin(struct us_waiter *waiter)
+/* A conversation has to be a lively one: the stack runs deep, and a thread that has led
+ * once keeps the memory that its own stack then took. */
+void waiter_begin(struct us_waiter *waiter, struct us_sock *sock)
 {
     bool vacant = false;
 
-    waiter->leads = may_lead() && atomic_compare_exchange_strong(&led, &vacant, true);
+    waiter->leads = ++sock->waits > QUIET_WAITS && may_lead() &&
+                    atomic_compare_exchange_strong(&led, &vacant, true);
 }
 
 static void leave_lead(struct us_waiter *waiter, bool for_good)
@@ -264,7 +268,7 @@ int sock_wait(struct us_sock *sock, uint64_t deadline_ns)
     struct us_watch watch;
 
     watch_add(&watch, sock, &waiter);
-    waiter_begin(&waiter);
+    waiter_begin(&waiter, sock);
     stack_unlock();
     int result = waiter_sleep(&waiter, deadline_ns);
     int saved = errno;

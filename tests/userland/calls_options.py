@@ -6,13 +6,12 @@ import struct
 
 import pair
 
-(RTOINFO, ASSOCINFO, INITMSG, NODELAY, AUTOCLOSE, PEER_ADDR_PARAMS, EVENTS, MAXSEG, STATUS,
- PEER_ADDR_INFO, DELAYED_SACK, CONTEXT, RECVRCVINFO, DEFAULT_SNDINFO, EVENT) = (
-    0, 1, 2, 3, 4, 9, 11, 13, 14, 15, 16, 17, 32, 34, 127)
+(RTOINFO, ASSOCINFO, INITMSG, NODELAY, AUTOCLOSE, EVENTS, MAXSEG, STATUS,
+ DELAYED_SACK, CONTEXT, RECVRCVINFO, DEFAULT_SNDINFO, EVENT) = (
+    0, 1, 2, 3, 4, 11, 13, 14, 16, 17, 32, 34, 127)
 SNDRCV, SNDINFO, RCVINFO, PRINFO = 1, 2, 3, 5
 MSG_NOTIFICATION = 0x8000
 ASSOC_CHANGE, SHUTDOWN_EVENT = 0x8001, 0x8005
-ADDRESS = 128
 
 
 class Socket(pair.Case):
@@ -85,7 +84,7 @@ class Association(pair.Case):
         self.same(RTOINFO, "iIII", 0, 500, 20000, 200)
 
     def test_delayed_sack(self):
-        self.same(DELAYED_SACK, "iII", 0, 100, 1)
+        self.same(DELAYED_SACK, "iII", 0, 100, 3)
 
     def test_context(self):
         self.same(CONTEXT, "iI", 0, 77)
@@ -129,20 +128,6 @@ class Association(pair.Case):
     def test_status_without_an_association(self):
         with self.fails(errno.EINVAL):
             self.keep(pair.new()).getsockopt(pair.SCTP, STATUS, 176)
-
-    def heartbeat(self, sock):
-        value = sock.getsockopt(pair.SCTP, PEER_ADDR_PARAMS, 4 + ADDRESS + 24)
-        return struct.unpack_from("=I", value, 4 + ADDRESS)[0]
-
-    def test_heartbeat_of_a_listener_is_inherited(self):
-        listener = self.keep(pair.listening())
-        self.assertEqual(self.heartbeat(listener), 30000)
-        listener.setsockopt(pair.SCTP, PEER_ADDR_PARAMS, struct.pack(
-            f"=i{ADDRESS}sIHIII2x", 0, bytes(ADDRESS), 1234, 0, 0, 0, 1)[:4 + ADDRESS + 18]
-            + bytes(6))
-        self.assertEqual(self.heartbeat(listener), 1234)
-        accepted, _ = self.keep(*pair.connected(listener))
-        self.assertEqual(self.heartbeat(accepted), 1234)
 
     def test_nodelay_of_a_listener_is_inherited(self):
         listener = self.keep(pair.listening())

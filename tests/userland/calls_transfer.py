@@ -154,6 +154,7 @@ class Errors(pair.Case):
             port = free.getsockname()[1]
         command = [sys.executable, "-c", program]
         return subprocess.run(command, env={**os.environ, "SCTP_UDP_PORT": str(port)},
+                              cwd=os.path.dirname(os.path.abspath(__file__)),
                               stderr=subprocess.DEVNULL).returncode
 
     def test_sigpipe(self):

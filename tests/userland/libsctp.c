@@ -162,6 +162,32 @@ static void tells_options(int fd)
            "sctp_opt_info: SCTP_GET_PEER_ADDR_INFO");
 }
 
+static uint32_t heartbeat_ms(int fd)
+{
+    struct sctp_paddrparams params = {.spp_assoc_id = 0};
+    socklen_t length = sizeof params;
+
+    check(getsockopt(fd, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &params, &length), "get heartbeat");
+    return params.spp_hbinterval;
+}
+
+static void inherits_heartbeat(int listener)
+{
+    struct sctp_paddrparams params = {.spp_hbinterval = 1234, .spp_flags = SPP_HB_ENABLE};
+    struct sockaddr_in name = name_of(listener);
+
+    expect(heartbeat_ms(listener) == 30000, "the default heartbeat");
+    check(setsockopt(listener, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &params, sizeof params),
+          "set heartbeat");
+    expect(heartbeat_ms(listener) == 1234, "another heartbeat");
+    int client = open_socket();
+    check(connect(client, (struct sockaddr *)&name, sizeof name), "connect");
+    int accepted = check(accept(listener, NULL, NULL), "accept");
+    expect(heartbeat_ms(accepted) == 1234, "the accepted socket inherits it");
+    close(accepted);
+    close(client);
+}
+
 static void refuses(void)
 {
     struct sockaddr_in6 six = {.sin6_family = AF_INET6,
@@ -187,6 +213,7 @@ int main(void)
     sends_and_receives(client, accepted);
     send_v(accepted, client);
     tells_options(client);
+    inherits_heartbeat(listener);
     refuses();
     close(client);
     close(accepted);
