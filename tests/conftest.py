@@ -30,6 +30,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if os.environ.get("CI"):
+        config.option.reportchars = "s"  # say why
     config.addinivalue_line("markers", "stacks(*names): the stacks that a test is for")
     config.addinivalue_line("markers", "plain: not under valgrind, not with sanitizers")
 
@@ -46,6 +48,13 @@ def pytest_collection_modifyitems(config, items):
         return fits and not (checked and item.get_closest_marker("plain"))
     config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
     items[:] = [item for item in items if belongs(item)]
+
+
+def pytest_sessionfinish(session):
+    """CI has all that the tests need: there, a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

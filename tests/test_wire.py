@@ -15,22 +15,28 @@ def read_chunks(captured, only="sctp"):
             if int(chunk) not in (HEARTBEAT, HEARTBEAT_ACK)]
 
 
-@pytest.mark.stacks("sctp", "usrsctp")
-def test_sctp_life(server, run_client, capture, own_packets):
+@pytest.fixture
+def whole_life(server, run_client, capture, own_packets):
+    """The capture of three messages, from the connection's first packet to its last."""
     captured = capture(own_packets(server.port))
     assert run_client("-c3", "127.0.0.1", server.port)[0] == 0
     server.read_line()
-    server.read_line()  # closed by remote peer
+    assert server.read_line() == "Connection from 127.0.0.1 closed by remote peer.\n"
     assert server.finish(signal.SIGINT)[0] == 0
     captured.stop()
-    chunks = read_chunks(captured)
+    return captured
+
+
+@pytest.mark.stacks("sctp", "usrsctp")
+def test_sctp_life(server, whole_life):
+    chunks = read_chunks(whole_life)
     here, there = chunks[0][0], str(server.port)
     assert chunks[:4] == [(here, INIT), (there, INIT_ACK), (here, COOKIE_ECHO), (there, COOKIE_ACK)]
     assert chunks[-3:] == [(here, SHUTDOWN), (there, SHUTDOWN_ACK), (here, SHUTDOWN_COMPLETE)]
     exchanged = chunks[4:-3]
     assert [chunk for chunk in exchanged if chunk[1] == DATA] == [(here, DATA), (there, DATA)] * 3
     assert {kind for _, kind in exchanged} == {DATA, SACK}
-    assert acknowledged(captured, here) == acknowledged(captured, there) == 3
+    assert acknowledged(whole_life, here) == acknowledged(whole_life, there) == 3
 
 
 def acknowledged(captured, port):
@@ -43,11 +49,8 @@ def acknowledged(captured, port):
 
 
 @pytest.mark.stacks("usrsctp")
-def test_checksums_are_right(server, run_client, capture, own_packets):
-    captured = capture(own_packets(server.port))
-    assert run_client("-c3", "127.0.0.1", server.port)[0] == 0
-    captured.stop()
-    assert {row[0][0] for row in captured.read("sctp.checksum.status", only="sctp")} == {"1"}
+def test_checksums_are_right(whole_life):
+    assert {row[0][0] for row in whole_life.read("sctp.checksum.status", only="sctp")} == {"1"}
 
 
 @pytest.mark.stacks("sctp", "usrsctp")
@@ -64,15 +67,9 @@ def test_sctp_server_that_stops_sends_shutdown(start_server, start_peer, capture
 
 
 @pytest.mark.stacks("tcp")
-def test_tcp_life(server, run_client, capture, own_packets):
-    captured = capture(own_packets(server.port))
-    assert run_client("-c3", "127.0.0.1", server.port)[0] == 0
-    server.read_line()
-    server.read_line()  # closed by remote peer
-    assert server.finish(signal.SIGINT)[0] == 0
-    captured.stop()
-    packets = captured.read("tcp.srcport", "tcp.flags.syn", "tcp.flags.fin", "tcp.flags.reset",
-                            "tcp.len")
+def test_tcp_life(server, whole_life):
+    packets = whole_life.read("tcp.srcport", "tcp.flags.syn", "tcp.flags.fin", "tcp.flags.reset",
+                              "tcp.len")
     here, there = packets[0][0][0], str(server.port)
     flags = [(port[0], syn[0] == "1", fin[0] == "1") for port, syn, fin, _, _ in packets]
     assert flags[:2] == [(here, True, False), (there, True, False)]

@@ -1,0 +1,79 @@
+"""The README is true: what it says to type works, and prints what it shows."""
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+
+TEXT = (ROOT / "README.md").read_text()
+pytestmark = [pytest.mark.plain, pytest.mark.stacks("tcp")]
+
+
+def find_blocks(kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```$", TEXT, re.M | re.S)
+
+
+def find_command(beginning):
+    """The one line that begins so, from the blocks of commands to paste."""
+    lines = [line for block in find_blocks("sh") for line in block.splitlines()
+             if line.startswith(beginning)]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def run(command, directory):
+    return subprocess.run(["bash", "-euc", command], cwd=directory, check=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A fresh copy, as after a clone."""
+    copy = tmp_path_factory.mktemp("readme") / "tree"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("build*", ".git", "__pycache__"))
+    return copy
+
+
+def test_first_command(tree):
+    """Its installing part finds nothing to do here; CI runs it on a machine that lacks things."""
+    output = run(find_command(".ci/install demo"), tree)
+    shown, = [block for block in find_blocks("console") if block.startswith("$ ./server\nListening")]
+    notice = r"^\w+: socket: this kernel has no SCTP: using usrsctp, SCTP over UDP port 9899\n"
+    assert shown in re.sub(notice, "", output, flags=re.M)
+
+
+@pytest.mark.parametrize("program", ("server", "client"))
+def test_help(build, program):
+    shown, = [block for block in find_blocks("console") if block.startswith(f"$ ./{program} -h\n")]
+    assert run(f"./{program} -h", build) == shown.split("\n", 1)[1]
+
+
+def test_verbose(build, start_server):
+    """The shape of the lines; the numbers vary."""
+    shown, = [block for block in find_blocks("console") if block.startswith("$ ./client -v")]
+    command, expected = shown.split("\n", 1)
+    port = start_server().port
+    output = run(f"{command[2:].replace('./client', './client-tcp')} {port}", build)
+    for line in output.splitlines():
+        if not line.startswith(("TCP", "---")):
+            assert re.sub(r"[\d.]+", "N", line) in re.sub(r"[\d.]+", "N", expected)
+
+
+def test_every_path_that_it_names_exists(build):
+    names = re.findall(r"(?<![\w/.])(?:lab|tests|userland|build/userland)/[\w./-]*\w", TEXT)
+    assert len(names) > 2
+    for name in names:
+        assert (ROOT / name).exists() or (build.parent / name).exists(), name
+
+
+def test_other_commands(tree):
+    """Those that neither install nor run the tests, in the order in which they stand."""
+    run("rm -rf build", tree)
+    for block in find_blocks("sh"):
+        for line in block.splitlines():
+            if not line.startswith((".ci/", "tshark", "sudo")):
+                assert shlex.split(line)
+                run(line, tree)
