@@ -950,6 +950,32 @@ static int set_reuse_port(struct us_sock *sock, const void *value, size_t length
 
 /* ---- level SCTP */
 
+/* Those that the stack doesn't know, or knows otherwise. */
+static int set_sctp_own(struct us_sock *sock, int name, const void *value, size_t length)
+{
+    switch (name) {
+    case LX_RECVRCVINFO:
+        return set_flag(&sock->want_rcvinfo, value, length);
+    case LX_RECVNXTINFO:
+        return set_want_nxtinfo(sock, value, length);
+    case LX_I_WANT_MAPPED_V4_ADDR:
+        return set_mapped(sock, value, length);
+    case LX_REUSE_PORT:
+        return set_reuse_port(sock, value, length);
+    case LX_BINDX_ADD:
+    case LX_BINDX_REM:
+        return bindx(sock, name, value, length);
+    case LX_CONNECTX:
+        return connectx(sock, value, length) < 0 ? -1 : association_id(sock);
+    case LX_PRIMARY_ADDR:
+        return set_primary(sock, value, length);
+    case LX_AUTOCLOSE: /* has no meaning with one association per socket */
+        return fail(EOPNOTSUPP);
+    default:
+        return fail(ENOPROTOOPT);
+    }
+}
+
 static int set_sctp(struct us_sock *sock, int name, const void *value, size_t length)
 {
     const struct number_option *number = find_number(name), *bare = find_value(name);
@@ -977,22 +1003,34 @@ static int set_sctp(struct us_sock *sock, int name, const void *value, size_t le
         return set_events(sock, value, length);
     case LX_EVENT:
         return set_event(sock, value, length);
-    case LX_RECVRCVINFO:
-        return set_flag(&sock->want_rcvinfo, value, length);
-    case LX_RECVNXTINFO:
-        return set_want_nxtinfo(sock, value, length);
-    case LX_I_WANT_MAPPED_V4_ADDR:
-        return set_mapped(sock, value, length);
-    case LX_REUSE_PORT:
-        return set_reuse_port(sock, value, length);
-    case LX_BINDX_ADD:
-    case LX_BINDX_REM:
-        return bindx(sock, name, value, length);
-    case LX_CONNECTX:
-        return connectx(sock, value, length) < 0 ? -1 : association_id(sock);
+    default:
+        return set_sctp_own(sock, name, value, length);
+    }
+}
+
+static int get_sctp_own(struct us_sock *sock, int name, void *value, socklen_t *length)
+{
+    switch (name) {
+    case LX_GET_PEER_ADDRS:
+    case LX_GET_LOCAL_ADDRS:
+        return get_addresses(sock, name, value, length);
+    case LX_CONNECTX3:
+        return connectx3(sock, value, length);
     case LX_PRIMARY_ADDR:
-        return set_primary(sock, value, length);
-    case LX_AUTOCLOSE: /* has no meaning with one association per socket */
+        return get_primary(sock, value, length);
+    case LX_RECVRCVINFO:
+        return give_int(sock->want_rcvinfo, value, length);
+    case LX_RECVNXTINFO:
+        return give_int(sock->want_nxtinfo, value, length);
+    case LX_I_WANT_MAPPED_V4_ADDR:
+        return give_int(!sock->v4_unmapped, value, length);
+    case LX_REUSE_PORT:
+        return give_int(sock->reuse_port, value, length);
+    case LX_PEELOFF:
+        return fail(EINVAL);
+    case LX_AUTOCLOSE:
+    case LX_GET_ASSOC_NUMBER:
+    case LX_GET_ASSOC_ID_LIST:
         return fail(EOPNOTSUPP);
     default:
         return fail(ENOPROTOOPT);
@@ -1030,29 +1068,8 @@ static int get_sctp(struct us_sock *sock, int name, void *value, socklen_t *leng
         return get_status(sock, value, length);
     case LX_GET_PEER_ADDR_INFO:
         return get_peer_info(sock, value, length);
-    case LX_GET_PEER_ADDRS:
-    case LX_GET_LOCAL_ADDRS:
-        return get_addresses(sock, name, value, length);
-    case LX_CONNECTX3:
-        return connectx3(sock, value, length);
-    case LX_PRIMARY_ADDR:
-        return get_primary(sock, value, length);
-    case LX_RECVRCVINFO:
-        return give_int(sock->want_rcvinfo, value, length);
-    case LX_RECVNXTINFO:
-        return give_int(sock->want_nxtinfo, value, length);
-    case LX_I_WANT_MAPPED_V4_ADDR:
-        return give_int(!sock->v4_unmapped, value, length);
-    case LX_REUSE_PORT:
-        return give_int(sock->reuse_port, value, length);
-    case LX_PEELOFF:
-        return fail(EINVAL);
-    case LX_AUTOCLOSE:
-    case LX_GET_ASSOC_NUMBER:
-    case LX_GET_ASSOC_ID_LIST:
-        return fail(EOPNOTSUPP);
     default:
-        return fail(ENOPROTOOPT);
+        return get_sctp_own(sock, name, value, length);
     }
 }
 
