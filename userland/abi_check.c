@@ -6,7 +6,7 @@
 
 #define SAME(ours, theirs) _Static_assert((ours) == (theirs), #theirs)
 #define SAME_SIZE(ours, theirs) SAME(sizeof(struct ours), sizeof(struct theirs))
-#define SAME_MEMBER(ours, ours_member, theirs, theirs_member)                            \
+#define SAME_MEMBER(ours, ours_member, theirs, theirs_member)                                      \
     SAME(offsetof(struct ours, ours_member), offsetof(struct theirs, theirs_member))
 
 SAME(LX_MSG_NOTIFICATION, (int)MSG_NOTIFICATION);

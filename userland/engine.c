@@ -22,8 +22,8 @@ static bool unusable(const struct in6_addr *ip)
     return ip->s6_addr[12] >= 224; /* multicast, class E, broadcast */
 }
 
-int parse_address(const struct us_sock *sock, const struct sockaddr *address,
-                  socklen_t length, struct us_addr *parsed)
+int parse_address(const struct us_sock *sock, const struct sockaddr *address, socklen_t length,
+                  struct us_addr *parsed)
 {
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
@@ -41,8 +41,7 @@ int parse_address(const struct us_sock *sock, const struct sockaddr *address,
         parsed->ip.s6_addr[10] = parsed->ip.s6_addr[11] = 0xff;
         memcpy(&parsed->ip.s6_addr[12], &in.sin_addr, 4);
         parsed->port = ntohs(in.sin_port);
-    } else if (address->sa_family == AF_INET6 && length >= sizeof in6 &&
-               sock->domain == AF_INET6) {
+    } else if (address->sa_family == AF_INET6 && length >= sizeof in6 && sock->domain == AF_INET6) {
         memcpy(&in6, address, sizeof in6);
         parsed->ip = in6.sin6_addr;
         parsed->scope = in6.sin6_scope_id;
@@ -76,8 +75,8 @@ socklen_t format_address(const struct us_sock *sock, const struct us_addr *addre
     return sizeof *in6;
 }
 
-void copy_address(const struct us_sock *sock, const struct us_addr *from,
-                  struct sockaddr *address, socklen_t *length)
+void copy_address(const struct us_sock *sock, const struct us_addr *from, struct sockaddr *address,
+                  socklen_t *length)
 {
     struct sockaddr_storage formatted;
 
@@ -165,8 +164,7 @@ static int set_default_mtu(struct socket *so, uint32_t mtu)
 {
     struct sctp_paddrparams params = {.spp_flags = SPP_PMTUD_DISABLE, .spp_pathmtu = mtu};
 
-    return usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &params,
-                              sizeof params);
+    return usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &params, sizeof params);
 }
 
 /* What every stack socket of ours has, whichever way it came to be. */
@@ -182,8 +180,7 @@ static void adopt(struct us_sock *sock, struct socket *so)
 static int open_stack_socket(struct us_sock *sock)
 {
     int on = 1;
-    struct socket *so =
-        usrsctp_socket(AF_CONN, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
+    struct socket *so = usrsctp_socket(AF_CONN, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
 
     if (so == NULL)
         return -1;
@@ -215,8 +212,7 @@ static struct us_sock *new_sock(int domain)
  */
 static int new_descriptor(int type_flags)
 {
-    return k_socket(AF_UNIX, SOCK_DGRAM | (type_flags & (SOCK_CLOEXEC | SOCK_NONBLOCK)),
-                    0);
+    return k_socket(AF_UNIX, SOCK_DGRAM | (type_flags & (SOCK_CLOEXEC | SOCK_NONBLOCK)), 0);
 }
 
 static bool supported(int domain, int type, int protocol)
@@ -306,9 +302,8 @@ static void linger(struct us_sock *sock)
 {
     uint64_t deadline = now_ns() + (uint64_t)sock->linger.l_linger * 1000000000u;
 
-    if (!sock->linger.l_onoff || sock->linger.l_linger <= 0 ||
-        sock->state != US_CONNECTED || sock->so == NULL ||
-        usrsctp_shutdown(sock->so, SHUT_WR) < 0)
+    if (!sock->linger.l_onoff || sock->linger.l_linger <= 0 || sock->state != US_CONNECTED ||
+        sock->so == NULL || usrsctp_shutdown(sock->so, SHUT_WR) < 0)
         return;
     while ((usrsctp_get_events(sock->so) & (SCTP_EVENT_READ | SCTP_EVENT_ERROR)) == 0)
         if (sock_wait(sock, deadline) < 0 && errno != EINTR)
@@ -411,8 +406,7 @@ static bool only_loopback(const struct us_sock *sock)
 {
     for (unsigned i = 0; i < sock->address_count; i++) {
         const struct in6_addr *ip = &sock->addresses[i];
-        if (!IN6_IS_ADDR_LOOPBACK(ip) &&
-            !(IN6_IS_ADDR_V4MAPPED(ip) && ip->s6_addr[12] == 127))
+        if (!IN6_IS_ADDR_LOOPBACK(ip) && !(IN6_IS_ADDR_V4MAPPED(ip) && ip->s6_addr[12] == 127))
             return false;
     }
     return true;
@@ -433,8 +427,8 @@ static int listen_locked(struct us_sock *sock, int backlog)
         return 0;
     if (sock->so == NULL && open_stack_socket(sock) < 0)
         return -1;
-    if (port_autobind(sock) < 0 || port_claim_listening(sock) < 0 ||
-        wire_open(SIDE_LISTEN) < 0 || bind_stack_socket(sock) < 0 ||
+    if (port_autobind(sock) < 0 || port_claim_listening(sock) < 0 || wire_open(SIDE_LISTEN) < 0 ||
+        bind_stack_socket(sock) < 0 ||
         (only_loopback(sock) && set_default_mtu(sock->so, MTU_MAX) < 0) ||
         usrsctp_listen(sock->so, SOMAXCONN) < 0)
         return -1;
@@ -490,8 +484,7 @@ void sock_harvest(struct us_sock *listener)
     socklen_t length = sizeof peer;
     struct socket *so;
 
-    while ((so = usrsctp_accept(listener->so, (struct sockaddr *)&peer, &length)) !=
-           NULL) {
+    while ((so = usrsctp_accept(listener->so, (struct sockaddr *)&peer, &length)) != NULL) {
         struct us_pending *pending = malloc(sizeof *pending);
         if (pending == NULL || length < sizeof peer) {
             free(pending);
@@ -598,8 +591,7 @@ static struct us_sock *accept_locked(struct us_sock *listener, int flags, int *f
     return sock;
 }
 
-static int finish_accept(struct us_sock *sock, int fd, struct sockaddr *address,
-                         socklen_t *length)
+static int finish_accept(struct us_sock *sock, int fd, struct sockaddr *address, socklen_t *length)
 {
     struct us_addr peer = sock_peer(sock);
 
@@ -703,8 +695,8 @@ static int start_connecting(struct us_sock *sock, const struct us_addr *peer)
 {
     if (sock->so == NULL && open_stack_socket(sock) < 0)
         return -1;
-    if (port_autobind(sock) < 0 || wire_open(SIDE_CONNECT) < 0 ||
-        bind_stack_socket(sock) < 0 || choose_link(sock, peer) < 0)
+    if (port_autobind(sock) < 0 || wire_open(SIDE_CONNECT) < 0 || bind_stack_socket(sock) < 0 ||
+        choose_link(sock, peer) < 0)
         return -1;
     union stack_name to = stack_name(peer->port, sock->link);
     stack_advance_clock();

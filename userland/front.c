@@ -21,15 +21,15 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /* Calls libc's function of that name: whatever comes behind us in the search order. */
-#define LIBC(name, ...)                                                                  \
-    __extension__({                                                                      \
-        static _Atomic(void *) found;                                                    \
-        void *function = found;                                                          \
-        __typeof__(&name) call;                                                          \
-        if (function == NULL)                                                            \
-            found = function = dlsym(RTLD_NEXT, #name);                                  \
-        memcpy(&call, &function, sizeof call);                                           \
-        call(__VA_ARGS__);                                                               \
+#define LIBC(name, ...)                                                                            \
+    __extension__({                                                                                \
+        static _Atomic(void *) found;                                                              \
+        void *function = found;                                                                    \
+        __typeof__(&name) call;                                                                    \
+        if (function == NULL)                                                                      \
+            found = function = dlsym(RTLD_NEXT, #name);                                            \
+        memcpy(&call, &function, sizeof call);                                                     \
+        call(__VA_ARGS__);                                                                         \
     })
 
 /* ---- which stack */
@@ -91,16 +91,13 @@ static void read_environment(void)
 
 static void announce(void)
 {
-    fprintf(
-        stderr,
-        "%s: socket: this kernel has no SCTP: using usrsctp, SCTP over UDP port %ld\n",
-        program_invocation_short_name, udp_port);
+    fprintf(stderr, "%s: socket: this kernel has no SCTP: using usrsctp, SCTP over UDP port %ld\n",
+            program_invocation_short_name, udp_port);
 }
 
 static void explain_one_to_many(void)
 {
-    complain("socket",
-             "over usrsctp there are one-to-one SCTP sockets (SOCK_STREAM) only");
+    complain("socket", "over usrsctp there are one-to-one SCTP sockets (SOCK_STREAM) only");
 }
 
 static int engine_socket(int domain, int type, int protocol)
@@ -134,15 +131,10 @@ EXPORT int socket(int domain, int type, int protocol)
         return LIBC(socket, domain, type, protocol);
     pthread_once(&once, read_environment);
     switch (choice) {
-    case CHOICE_KERNEL:
-        return LIBC(socket, domain, type, protocol);
-    case CHOICE_ENGINE:
-        return engine_socket(domain, type, protocol);
-    case CHOICE_INVALID:
-        errno = EINVAL;
-        return -1;
-    default:
-        return kernel_or_engine(domain, type, protocol);
+    case CHOICE_KERNEL: return LIBC(socket, domain, type, protocol);
+    case CHOICE_ENGINE: return engine_socket(domain, type, protocol);
+    case CHOICE_INVALID: errno = EINVAL; return -1;
+    default: return kernel_or_engine(domain, type, protocol);
     }
 }
 
@@ -204,8 +196,7 @@ EXPORT int getpeername(int fd, __SOCKADDR_ARG address, socklen_t *restrict lengt
     return LIBC(getpeername, fd, address, length);
 }
 
-EXPORT int getsockopt(int fd, int level, int name, void *restrict value,
-                      socklen_t *restrict length)
+EXPORT int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict length)
 {
     if (us_owns(fd))
         return us_getsockopt(fd, level, name, value, length);
@@ -292,8 +283,7 @@ static ssize_t engine_receive(int fd, void *buffer, size_t size, int flags,
 {
     struct iovec part = {.iov_base = buffer, .iov_len = size};
     struct msghdr message = {.msg_name = address,
-                             .msg_namelen =
-                                 address == NULL || length == NULL ? 0 : *length,
+                             .msg_namelen = address == NULL || length == NULL ? 0 : *length,
                              .msg_iov = &part,
                              .msg_iovlen = 1};
     ssize_t got = us_recvmsg(fd, &message, flags);
@@ -332,8 +322,7 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
         return LIBC(recvmmsg, fd, messages, count, flags, timeout);
     for (unsigned i = 0; i < count; i++) {
         int more = i > 0 && (flags & MSG_WAITFORONE) ? MSG_DONTWAIT : 0;
-        ssize_t got =
-            us_recvmsg(fd, &messages[i].msg_hdr, (flags & ~MSG_WAITFORONE) | more);
+        ssize_t got = us_recvmsg(fd, &messages[i].msg_hdr, (flags & ~MSG_WAITFORONE) | more);
         if (got < 0)
             return i > 0 ? (int)i : -1;
         messages[i].msg_len = (unsigned)got;
@@ -378,12 +367,10 @@ EXPORT ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int fl
     return recv(fd, buffer, size, flags);
 }
 
-EXPORT ssize_t __recvfrom_chk(int fd, void *restrict buffer, size_t size, size_t room,
-                              int flags, __SOCKADDR_ARG address,
-                              socklen_t *restrict length);
-EXPORT ssize_t __recvfrom_chk(int fd, void *restrict buffer, size_t size, size_t room,
-                              int flags, __SOCKADDR_ARG address,
-                              socklen_t *restrict length)
+EXPORT ssize_t __recvfrom_chk(int fd, void *restrict buffer, size_t size, size_t room, int flags,
+                              __SOCKADDR_ARG address, socklen_t *restrict length);
+EXPORT ssize_t __recvfrom_chk(int fd, void *restrict buffer, size_t size, size_t room, int flags,
+                              __SOCKADDR_ARG address, socklen_t *restrict length)
 {
     if (size > room)
         __chk_fail();
@@ -620,14 +607,12 @@ static nfds_t to_poll(int count, const struct fd_sets *sets, struct pollfd *set)
     return used;
 }
 
-static int from_poll(int count, const struct pollfd *set, nfds_t used,
-                     struct fd_sets *sets)
+static int from_poll(int count, const struct pollfd *set, nfds_t used, struct fd_sets *sets)
 {
     int bits = 0;
 
     for (int i = 0; i < 3; i++)
-        for (int word = 0;
-             sets->sets[i] != NULL && word < (count + NFDBITS - 1) / NFDBITS; word++)
+        for (int word = 0; sets->sets[i] != NULL && word < (count + NFDBITS - 1) / NFDBITS; word++)
             sets->sets[i]->fds_bits[word] = 0;
     for (nfds_t k = 0; k < used; k++)
         for (int i = 0; i < 3; i++)
@@ -668,8 +653,7 @@ static void subtract(struct timeval *timeout, const struct timespec *from)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     long long us = (long long)timeout->tv_sec * 1000000 + timeout->tv_usec -
-                   (now.tv_sec - from->tv_sec) * 1000000LL -
-                   (now.tv_nsec - from->tv_nsec) / 1000;
+                   (now.tv_sec - from->tv_sec) * 1000000LL - (now.tv_nsec - from->tv_nsec) / 1000;
     if (us < 0)
         us = 0;
     *timeout = (struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000};
@@ -713,15 +697,14 @@ EXPORT int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *ev
     return LIBC(epoll_ctl, epoll_fd, operation, fd, event);
 }
 
-EXPORT int epoll_pwait(int epoll_fd, struct epoll_event *events, int count,
-                       int timeout_ms, const sigset_t *mask)
+EXPORT int epoll_pwait(int epoll_fd, struct epoll_event *events, int count, int timeout_ms,
+                       const sigset_t *mask)
 {
     struct timespec timeout = {.tv_sec = timeout_ms / 1000,
                                .tv_nsec = (long)(timeout_ms % 1000) * 1000000};
 
     if (us_epoll_member(epoll_fd))
-        return us_epoll_pwait(epoll_fd, events, count, timeout_ms < 0 ? NULL : &timeout,
-                              mask);
+        return us_epoll_pwait(epoll_fd, events, count, timeout_ms < 0 ? NULL : &timeout, mask);
     return LIBC(epoll_pwait, epoll_fd, events, count, timeout_ms, mask);
 }
 

@@ -123,12 +123,12 @@ void release_descriptor(int fd);
 extern unsigned stack_generation; /* counts forks */
 int stack_start(void);            /* takes the lock itself. 0, or -1 with errno */
 void stack_lock(void);
-void stack_unlock(void);        /* also wakes whom the changes concern */
-void stack_advance_clock(void); /* locked: timers that are due by now run */
+void stack_unlock(void);                       /* also wakes whom the changes concern */
+void stack_advance_clock(void);                /* locked: timers that are due by now run */
 bool stack_usable(const struct us_sock *sock); /* locked; false with errno set */
 void stack_sock_opened(struct us_sock *sock);  /* locked */
 void stack_sock_closed(struct us_sock *sock);  /* locked */
-void stack_kick(void); /* the thread should look at the clock again */
+void stack_kick(void);                         /* the thread should look at the clock again */
 void stack_warn(const char *what, const char *why);
 uint16_t stack_udp_port(void);
 uint64_t now_ns(void);
@@ -179,7 +179,7 @@ int waiter_sleep(struct us_waiter *waiter, uint64_t deadline_ns);
 /* One round of waiting for sock to change; locked on entry and on return. */
 int sock_wait(struct us_sock *sock, uint64_t deadline_ns);
 uint64_t deadline_after(uint64_t timeout_ns); /* 0: NEVER */
-void wait_engine_round(int timeout_ms); /* the stack's thread: sleep, then receive */
+void wait_engine_round(int timeout_ms);       /* the stack's thread: sleep, then receive */
 void wait_kick(void);
 void wait_wake(atomic_uint *word);
 void wait_stop(void);
@@ -188,20 +188,19 @@ void wait_stop(void);
 void ports_reset_after_fork(void);
 bool same_address(const struct in6_addr *a, const struct in6_addr *b);
 bool is_any(const struct in6_addr *ip);
-int parse_address(const struct us_sock *sock, const struct sockaddr *address,
-                  socklen_t length, struct us_addr *parsed);
+int parse_address(const struct us_sock *sock, const struct sockaddr *address, socklen_t length,
+                  struct us_addr *parsed);
 socklen_t format_address(const struct us_sock *sock, const struct us_addr *address,
                          struct sockaddr_storage *formatted);
-void copy_address(const struct us_sock *sock, const struct us_addr *from,
-                  struct sockaddr *address, socklen_t *length);
+void copy_address(const struct us_sock *sock, const struct us_addr *from, struct sockaddr *address,
+                  socklen_t *length);
 struct us_addr sock_peer(const struct us_sock *sock);
 void sock_harvest(struct us_sock *listener); /* locked: new associations join the queue */
 bool queue_full(const struct us_sock *listener);
 void sock_stop_reading(struct us_sock *sock); /* locked: after SHUT_RD */
 void sock_drop_notes(struct us_sock *sock);   /* locked: before close */
-void sock_refresh(
-    struct us_sock *sock); /* locked: takes over what the stack says has happened */
-void sock_destroy(struct us_sock *sock);         /* by the last sock_release */
+void sock_refresh(struct us_sock *sock); /* locked: takes over what the stack says has happened */
+void sock_destroy(struct us_sock *sock); /* by the last sock_release */
 void sock_fail(struct us_sock *sock, int error); /* locked: the association is lost */
 int sock_connect(struct us_sock *sock, const struct us_addr *peer); /* locked; waits */
 
@@ -213,33 +212,26 @@ static inline bool bad_pointer(const void *pointer)
 }
 
 /* ---- ports.c: all of it locked */
-int port_bind(struct us_sock *sock,
-              const struct us_addr *address); /* 0, or -1 with errno */
+int port_bind(struct us_sock *sock, const struct us_addr *address); /* 0, or -1 with errno */
 int port_autobind(struct us_sock *sock);
-int port_add_addresses(struct us_sock *sock, const struct us_addr *addresses,
-                       unsigned count);
-int port_remove_addresses(struct us_sock *sock, const struct us_addr *addresses,
-                          unsigned count);
-int port_claim_listening(
-    struct us_sock *sock); /* EADDRINUSE where somebody listens already */
+int port_add_addresses(struct us_sock *sock, const struct us_addr *addresses, unsigned count);
+int port_remove_addresses(struct us_sock *sock, const struct us_addr *addresses, unsigned count);
+int port_claim_listening(struct us_sock *sock); /* EADDRINUSE where somebody listens already */
 void port_join(struct us_sock *sock, struct us_sock *listener); /* an accepted socket */
 void port_leave(struct us_sock *sock);
 /* Who listens on that port for that local address? port_taken: somebody does, for
  * another. */
-struct us_sock *find_listener(uint16_t port, const struct in6_addr *local,
-                              bool *port_taken);
+struct us_sock *find_listener(uint16_t port, const struct in6_addr *local, bool *port_taken);
 
 /* ---- notify.c: a notification of usrsctp's, rewritten as Linux's */
 struct us_note {
     size_t length, taken;
     _Alignas(8) unsigned char bytes[];
 };
-struct us_note *note_translate(const struct us_sock *sock, const void *raw,
-                               size_t length);
+struct us_note *note_translate(const struct us_sock *sock, const void *raw, size_t length);
 
 /* ---- options.c */
-int stack_set(struct us_sock *sock, int level, int name, const void *value,
-              size_t length);
+int stack_set(struct us_sock *sock, int level, int name, const void *value, size_t length);
 int stack_get(struct us_sock *sock, int level, int name, void *value, size_t length);
 int replay_options(struct us_sock *sock, struct socket *so);
 void replay_free(struct us_sock *sock);

@@ -38,14 +38,12 @@ static inline int k_getsockname(int fd, void *address, socklen_t *length)
     return (int)syscall(SYS_getsockname, fd, address, length);
 }
 
-static inline int k_setsockopt(int fd, int level, int name, const void *value,
-                               socklen_t length)
+static inline int k_setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
     return (int)syscall(SYS_setsockopt, fd, level, name, value, length);
 }
 
-static inline int k_getsockopt(int fd, int level, int name, void *value,
-                               socklen_t *length)
+static inline int k_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
     return (int)syscall(SYS_getsockopt, fd, level, name, value, length);
 }
@@ -90,15 +88,13 @@ static inline int k_ppoll(struct pollfd *set, nfds_t count, struct timespec *tim
 }
 
 /* timeout_ms < 0 waits for ever. */
-static inline int k_epoll_pwait(int fd, struct epoll_event *events, int count,
-                                int timeout_ms, const sigset_t *mask)
+static inline int k_epoll_pwait(int fd, struct epoll_event *events, int count, int timeout_ms,
+                                const sigset_t *mask)
 {
-    return (int)syscall(SYS_epoll_pwait, fd, events, count, timeout_ms, mask,
-                        K_SIGSET_SIZE);
+    return (int)syscall(SYS_epoll_pwait, fd, events, count, timeout_ms, mask, K_SIGSET_SIZE);
 }
 
-static inline int k_epoll_ctl(int fd, int operation, int member,
-                              struct epoll_event *event)
+static inline int k_epoll_ctl(int fd, int operation, int member, struct epoll_event *event)
 {
     return (int)syscall(SYS_epoll_ctl, fd, operation, member, event);
 }

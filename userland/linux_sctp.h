@@ -229,9 +229,9 @@ struct lx_assoc_ids {
 
 /* SCTP_EVENTS: one byte per kind of event, in this order. */
 struct lx_event_subscribe {
-    uint8_t data_io, association, address, send_failure, peer_error, shutdown,
-        partial_delivery, adaptation_layer, authentication, sender_dry, stream_reset,
-        assoc_reset, stream_change, send_failure_event;
+    uint8_t data_io, association, address, send_failure, peer_error, shutdown, partial_delivery,
+        adaptation_layer, authentication, sender_dry, stream_reset, assoc_reset, stream_change,
+        send_failure_event;
 };
 
 struct lx_event {

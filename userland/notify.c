@@ -6,8 +6,7 @@
 #include <string.h>
 
 /* A note with room for the fixed part and for what follows it in the raw one. */
-static struct us_note *new_note(const void *fixed, size_t size, const void *rest,
-                                size_t rest_size)
+static struct us_note *new_note(const void *fixed, size_t size, const void *rest, size_t rest_size)
 {
     struct us_note *note = malloc(sizeof *note + size + rest_size);
     uint32_t length = (uint32_t)(size + rest_size);
@@ -30,8 +29,7 @@ static size_t beyond(size_t length, size_t fixed)
 
 /* sac_info is the list of features at the start, and the ABORT chunk at the end; Linux
  * has only that. */
-static struct us_note *association_change(const union sctp_notification *raw,
-                                          size_t length)
+static struct us_note *association_change(const union sctp_notification *raw, size_t length)
 {
     static const uint16_t states[] = {[SCTP_COMM_UP] = 0,
                                       [SCTP_COMM_LOST] = 1,
@@ -48,8 +46,7 @@ static struct us_note *association_change(const union sctp_notification *raw,
                                  .assoc_id = (int32_t)from->sac_assoc_id};
     bool up = from->sac_state == SCTP_COMM_UP || from->sac_state == SCTP_RESTART;
 
-    return new_note(&to, sizeof to, from->sac_info,
-                    up ? 0 : beyond(length, sizeof *from));
+    return new_note(&to, sizeof to, from->sac_info, up ? 0 : beyond(length, sizeof *from));
 }
 
 static struct us_note *address_change(const struct us_sock *sock,
@@ -62,14 +59,14 @@ static struct us_note *address_change(const struct us_sock *sock,
                                  .error = (int)from->spc_error,
                                  .assoc_id = (int32_t)from->spc_assoc_id};
 
-    format_address(sock, &peer,
-                   (struct sockaddr_storage *)((char *)&to +
-                                               offsetof(struct lx_paddr_change, aaddr)));
+    format_address(
+        sock, &peer,
+        (struct sockaddr_storage *)((char *)&to + offsetof(struct lx_paddr_change, aaddr)));
     return new_note(&to, sizeof to, NULL, 0);
 }
 
-static struct us_note *send_failed(const struct us_sock *sock,
-                                   const union sctp_notification *raw, size_t length)
+static struct us_note *send_failed(const struct us_sock *sock, const union sctp_notification *raw,
+                                   size_t length)
 {
     const struct sctp_send_failed_event *from = &raw->sn_send_failed_event;
     uint16_t flags = from->ssfe_flags & SCTP_DATA_SENT ? 1 : 0;
@@ -137,8 +134,7 @@ static struct us_note *authentication(const union sctp_notification *raw)
                                   .indication = LX_AUTH_NO_AUTH,
                                   .assoc_id = (int32_t)from->auth_assoc_id};
 
-    return from->auth_indication == SCTP_AUTH_NO_AUTH ? new_note(&to, sizeof to, NULL, 0)
-                                                      : NULL;
+    return from->auth_indication == SCTP_AUTH_NO_AUTH ? new_note(&to, sizeof to, NULL, 0) : NULL;
 }
 
 /* SHUTDOWN and "sender dry" say nothing but that they are. */
@@ -150,8 +146,7 @@ static struct us_note *bare(uint16_t type, sctp_assoc_t id)
 }
 
 /* NULL for one that Linux doesn't have. */
-struct us_note *note_translate(const struct us_sock *sock, const void *bytes,
-                               size_t length)
+struct us_note *note_translate(const struct us_sock *sock, const void *bytes, size_t length)
 {
     union sctp_notification raw;
 
@@ -161,25 +156,16 @@ struct us_note *note_translate(const struct us_sock *sock, const void *bytes,
     memcpy(&raw, bytes, length < sizeof raw ? length : sizeof raw);
     const union sctp_notification *from = length < sizeof raw ? &raw : bytes;
     switch (raw.sn_header.sn_type) {
-    case SCTP_ASSOC_CHANGE:
-        return association_change(from, length);
-    case SCTP_PEER_ADDR_CHANGE:
-        return address_change(sock, from);
-    case SCTP_SEND_FAILED_EVENT:
-        return send_failed(sock, from, length);
-    case SCTP_REMOTE_ERROR:
-        return remote_error(from, length);
-    case SCTP_PARTIAL_DELIVERY_EVENT:
-        return partial_delivery(from);
-    case SCTP_ADAPTATION_INDICATION:
-        return adaptation(from);
-    case SCTP_AUTHENTICATION_EVENT:
-        return authentication(from);
-    case SCTP_SHUTDOWN_EVENT:
-        return bare(LX_SN_SHUTDOWN, from->sn_shutdown_event.sse_assoc_id);
+    case SCTP_ASSOC_CHANGE: return association_change(from, length);
+    case SCTP_PEER_ADDR_CHANGE: return address_change(sock, from);
+    case SCTP_SEND_FAILED_EVENT: return send_failed(sock, from, length);
+    case SCTP_REMOTE_ERROR: return remote_error(from, length);
+    case SCTP_PARTIAL_DELIVERY_EVENT: return partial_delivery(from);
+    case SCTP_ADAPTATION_INDICATION: return adaptation(from);
+    case SCTP_AUTHENTICATION_EVENT: return authentication(from);
+    case SCTP_SHUTDOWN_EVENT: return bare(LX_SN_SHUTDOWN, from->sn_shutdown_event.sse_assoc_id);
     case SCTP_SENDER_DRY_EVENT:
         return bare(LX_SN_SENDER_DRY, from->sn_sender_dry_event.sender_dry_assoc_id);
-    default:
-        return NULL;
+    default: return NULL;
     }
 }

@@ -29,8 +29,7 @@ struct us_replay {
  * one. */
 int stack_set(struct us_sock *sock, int level, int name, const void *value, size_t length)
 {
-    if (sock->so != NULL &&
-        usrsctp_setsockopt(sock->so, level, name, value, (socklen_t)length) < 0)
+    if (sock->so != NULL && usrsctp_setsockopt(sock->so, level, name, value, (socklen_t)length) < 0)
         return -1;
     if (sock->was_connected)
         return 0;
@@ -65,8 +64,8 @@ int stack_get(struct us_sock *sock, int level, int name, void *value, size_t len
 int replay_options(struct us_sock *sock, struct socket *so)
 {
     for (struct us_replay *kept = sock->replay; kept != NULL; kept = kept->next)
-        if (usrsctp_setsockopt(so, kept->level, kept->name, kept->value,
-                               (socklen_t)kept->length) < 0)
+        if (usrsctp_setsockopt(so, kept->level, kept->name, kept->value, (socklen_t)kept->length) <
+            0)
             return -1;
     return 0;
 }
@@ -104,9 +103,7 @@ static int subscribe(struct socket *so, uint16_t type, bool on)
 {
     struct sctp_event event = {.se_type = type, .se_on = on};
 
-    return type == 0
-               ? 0
-               : usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof event);
+    return type == 0 ? 0 : usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof event);
 }
 
 static int apply_subscriptions(struct us_sock *sock, struct socket *so, uint16_t changed)
@@ -114,8 +111,8 @@ static int apply_subscriptions(struct us_sock *sock, struct socket *so, uint16_t
     bool failures = sock->subscribed & (1u << 3 | 1u << 13); /* two forms of one event */
 
     for (unsigned i = 1; i < EVENT_COUNT; i++) {
-        bool on = sock->subscribed & (1u << i) ||
-                  (stack_events[i] == SCTP_SEND_FAILED_EVENT && failures);
+        bool on =
+            sock->subscribed & (1u << i) || (stack_events[i] == SCTP_SEND_FAILED_EVENT && failures);
         if ((changed & (1u << i)) && subscribe(so, stack_events[i], on) < 0)
             return -1;
     }
@@ -129,8 +126,7 @@ int option_prepare_socket(struct us_sock *sock, struct socket *so)
     if (sock->want_nxtinfo &&
         usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_RECVNXTINFO, &on, sizeof on) < 0)
         return -1;
-    return apply_subscriptions(sock, so, sock->subscribed) < 0 ? -1
-                                                               : replay_options(sock, so);
+    return apply_subscriptions(sock, so, sock->subscribed) < 0 ? -1 : replay_options(sock, so);
 }
 
 static int change_subscriptions(struct us_sock *sock, uint16_t subscribed)
@@ -149,8 +145,7 @@ static int set_events(struct us_sock *sock, const void *value, size_t length)
     if (length > sizeof(struct lx_event_subscribe))
         return fail(EINVAL);
     for (unsigned i = 0; i < length; i++)
-        subscribed =
-            (uint16_t)(bytes[i] ? subscribed | 1u << i : subscribed & ~(1u << i));
+        subscribed = (uint16_t)(bytes[i] ? subscribed | 1u << i : subscribed & ~(1u << i));
     return change_subscriptions(sock, subscribed);
 }
 
@@ -198,36 +193,33 @@ static int get_event(struct us_sock *sock, void *value, socklen_t *length)
 
 /* ---- helpers for the options below: each takes and gives Linux's struct */
 
-#define TAKE(variable)                                                                   \
-    do {                                                                                 \
-        if (length < sizeof(variable))                                                   \
-            return fail(EINVAL);                                                         \
-        memcpy(&(variable), value, sizeof(variable));                                    \
+#define TAKE(variable)                                                                             \
+    do {                                                                                           \
+        if (length < sizeof(variable))                                                             \
+            return fail(EINVAL);                                                                   \
+        memcpy(&(variable), value, sizeof(variable));                                              \
     } while (0)
 
-#define GIVE(variable)                                                                   \
-    do {                                                                                 \
-        *length = sizeof(variable);                                                      \
-        memcpy(value, &(variable), sizeof(variable));                                    \
-        return 0;                                                                        \
+#define GIVE(variable)                                                                             \
+    do {                                                                                           \
+        *length = sizeof(variable);                                                                \
+        memcpy(value, &(variable), sizeof(variable));                                              \
+        return 0;                                                                                  \
     } while (0)
 
-#define CHECK_ROOM(variable)                                                             \
-    do {                                                                                 \
-        if (*length < sizeof(variable))                                                  \
-            return fail(EINVAL);                                                         \
-        memcpy(&(variable), value, sizeof(variable));                                    \
+#define CHECK_ROOM(variable)                                                                       \
+    do {                                                                                           \
+        if (*length < sizeof(variable))                                                            \
+            return fail(EINVAL);                                                                   \
+        memcpy(&(variable), value, sizeof(variable));                                              \
     } while (0)
 
-#define SET(name, structure)                                                             \
-    stack_set(sock, IPPROTO_SCTP, name, &(structure), sizeof(structure))
-#define GET(name, structure)                                                             \
-    stack_get(sock, IPPROTO_SCTP, name, &(structure), sizeof(structure))
+#define SET(name, structure) stack_set(sock, IPPROTO_SCTP, name, &(structure), sizeof(structure))
+#define GET(name, structure) stack_get(sock, IPPROTO_SCTP, name, &(structure), sizeof(structure))
 
 static bool has_association(const struct us_sock *sock)
 {
-    return sock->so != NULL &&
-           (sock->state == US_CONNECTED || sock->state == US_CONNECTING);
+    return sock->so != NULL && (sock->state == US_CONNECTED || sock->state == US_CONNECTING);
 }
 
 int32_t association_id(struct us_sock *sock)
@@ -326,19 +318,18 @@ static bool names_peer(const struct us_sock *sock, const struct sockaddr_storage
 
     if (address->ss_family == AF_UNSPEC)
         return true;
-    if (!has_association(sock) || parse_address(sock, (const struct sockaddr *)address,
-                                                sizeof *address, &parsed) < 0)
+    if (!has_association(sock) ||
+        parse_address(sock, (const struct sockaddr *)address, sizeof *address, &parsed) < 0)
         return false;
-    return is_any(&parsed.ip) || (parsed.port == sock->peer_port &&
-                                  same_address(&parsed.ip, &sock->link->remote.ip));
+    return is_any(&parsed.ip) ||
+           (parsed.port == sock->peer_port && same_address(&parsed.ip, &sock->link->remote.ip));
 }
 
 static struct sockaddr_storage stack_peer(const struct us_sock *sock)
 {
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-    struct sockaddr_conn peer = {.sconn_family = AF_CONN,
-                                 .sconn_port = htons(sock->peer_port),
-                                 .sconn_addr = sock->link};
+    struct sockaddr_conn peer = {
+        .sconn_family = AF_CONN, .sconn_port = htons(sock->peer_port), .sconn_addr = sock->link};
 
     if (has_association(sock))
         memcpy(&address, &peer, sizeof peer);
@@ -373,8 +364,7 @@ static int set_paddrparams(struct us_sock *sock, const void *value, size_t lengt
 {
     struct lx_paddrparams from = {.assoc_id = 0};
 
-    if (length != sizeof from &&
-        length != offsetof(struct lx_paddrparams, ipv6_flowlabel))
+    if (length != sizeof from && length != offsetof(struct lx_paddrparams, ipv6_flowlabel))
         return fail(EINVAL);
     memcpy(&from, value, length);
     struct sockaddr_storage address = from.address;
@@ -383,8 +373,7 @@ static int set_paddrparams(struct us_sock *sock, const void *value, size_t lengt
     struct sctp_paddrparams to = {
         .spp_hbinterval = from.hbinterval,
         .spp_pathmaxrxt = from.pathmaxrxt,
-        .spp_flags =
-            from.flags & (LX_SPP_HB_ENABLE | LX_SPP_HB_DISABLE | LX_SPP_HB_TIME_IS_ZERO)};
+        .spp_flags = from.flags & (LX_SPP_HB_ENABLE | LX_SPP_HB_DISABLE | LX_SPP_HB_TIME_IS_ZERO)};
     if ((from.flags & LX_SPP_HB_DEMAND) && has_association(sock)) {
         to.spp_flags |= SPP_HB_DEMAND;
         to.spp_address = stack_peer(sock);
@@ -406,8 +395,8 @@ static int get_paddrparams(struct us_sock *sock, void *value, socklen_t *length)
     struct lx_paddrparams to = {.assoc_id = 0};
     struct sctp_paddrparams from = {.spp_assoc_id = 0};
     struct sctp_sack_info sack = {.sack_assoc_id = 0};
-    size_t size = *length >= sizeof to ? sizeof to
-                                       : offsetof(struct lx_paddrparams, ipv6_flowlabel);
+    size_t size =
+        *length >= sizeof to ? sizeof to : offsetof(struct lx_paddrparams, ipv6_flowlabel);
 
     if (*length < size)
         return fail(EINVAL);
@@ -422,8 +411,7 @@ static int get_paddrparams(struct us_sock *sock, void *value, socklen_t *length)
     to.pathmaxrxt = from.spp_pathmaxrxt;
     to.pathmtu = has_association(sock) ? from.spp_pathmtu : 0;
     to.sackdelay = sack.sack_delay;
-    to.flags = (from.spp_flags & (LX_SPP_HB_ENABLE | LX_SPP_HB_DISABLE)) |
-               LX_SPP_PMTUD_ENABLE |
+    to.flags = (from.spp_flags & (LX_SPP_HB_ENABLE | LX_SPP_HB_DISABLE)) | LX_SPP_PMTUD_ENABLE |
                (sack.sack_freq == 1 ? LX_SPP_SACKDELAY_DISABLE : LX_SPP_SACKDELAY_ENABLE);
     *length = (socklen_t)size;
     memcpy(value, &to, size);
@@ -452,8 +440,7 @@ static int get_delayed_sack(struct us_sock *sock, void *value, socklen_t *length
     memcpy(&to, value, sizeof to);
     if (GET(SCTP_DELAYED_SACK, from) < 0)
         return -1;
-    to.delay =
-        from.sack_freq == 1 ? 0 : from.sack_delay; /* every packet at once: no delay */
+    to.delay = from.sack_freq == 1 ? 0 : from.sack_delay; /* every packet at once: no delay */
     to.freq = from.sack_freq;
     GIVE(to);
 }
@@ -481,8 +468,8 @@ static const struct number_option *find_number(int name)
     return NULL;
 }
 
-static int set_number(struct us_sock *sock, const struct number_option *option,
-                      const void *value, size_t length)
+static int set_number(struct us_sock *sock, const struct number_option *option, const void *value,
+                      size_t length)
 {
     int number;
 
@@ -492,8 +479,8 @@ static int set_number(struct us_sock *sock, const struct number_option *option,
     return SET(option->stack_name, number);
 }
 
-static int get_number(struct us_sock *sock, const struct number_option *option,
-                      void *value, socklen_t *length)
+static int get_number(struct us_sock *sock, const struct number_option *option, void *value,
+                      socklen_t *length)
 {
     int number = 0;
 
@@ -523,8 +510,8 @@ static const struct number_option *find_value(int name)
     return NULL;
 }
 
-static int set_value(struct us_sock *sock, const struct number_option *option,
-                     const void *value, size_t length)
+static int set_value(struct us_sock *sock, const struct number_option *option, const void *value,
+                     size_t length)
 {
     struct sctp_assoc_value to = {.assoc_id = 0};
     struct lx_assoc_value from;
@@ -540,8 +527,8 @@ static int set_value(struct us_sock *sock, const struct number_option *option,
     return SET(option->stack_name, to);
 }
 
-static int get_value(struct us_sock *sock, const struct number_option *option,
-                     void *value, socklen_t *length)
+static int get_value(struct us_sock *sock, const struct number_option *option, void *value,
+                     socklen_t *length)
 {
     struct sctp_assoc_value from = {.assoc_id = 0};
     struct lx_assoc_value to;
@@ -557,12 +544,11 @@ static int get_value(struct us_sock *sock, const struct number_option *option,
 
 /* ---- defaults of a send */
 
-static int set_default_send(struct us_sock *sock, uint16_t stream, uint16_t flags,
-                            uint32_t ppid, uint32_t context)
+static int set_default_send(struct us_sock *sock, uint16_t stream, uint16_t flags, uint32_t ppid,
+                            uint32_t context)
 {
     struct sctp_sndinfo to = {.snd_sid = stream,
-                              .snd_flags =
-                                  (uint16_t)(flags & LX_UNORDERED ? SCTP_UNORDERED : 0),
+                              .snd_flags = (uint16_t)(flags & LX_UNORDERED ? SCTP_UNORDERED : 0),
                               .snd_ppid = ppid,
                               .snd_context = context};
 
@@ -630,22 +616,14 @@ static int32_t path_state(int32_t state)
 static int32_t association_state(int32_t state)
 {
     switch (state) {
-    case SCTP_COOKIE_WAIT:
-        return LX_COOKIE_WAIT;
-    case SCTP_COOKIE_ECHOED:
-        return LX_COOKIE_ECHOED;
-    case SCTP_ESTABLISHED:
-        return LX_ESTABLISHED;
-    case SCTP_SHUTDOWN_PENDING:
-        return LX_SHUTDOWN_PENDING;
-    case SCTP_SHUTDOWN_SENT:
-        return LX_SHUTDOWN_SENT;
-    case SCTP_SHUTDOWN_RECEIVED:
-        return LX_SHUTDOWN_RECEIVED;
-    case SCTP_SHUTDOWN_ACK_SENT:
-        return LX_SHUTDOWN_ACK_SENT;
-    default:
-        return LX_CLOSED;
+    case SCTP_COOKIE_WAIT: return LX_COOKIE_WAIT;
+    case SCTP_COOKIE_ECHOED: return LX_COOKIE_ECHOED;
+    case SCTP_ESTABLISHED: return LX_ESTABLISHED;
+    case SCTP_SHUTDOWN_PENDING: return LX_SHUTDOWN_PENDING;
+    case SCTP_SHUTDOWN_SENT: return LX_SHUTDOWN_SENT;
+    case SCTP_SHUTDOWN_RECEIVED: return LX_SHUTDOWN_RECEIVED;
+    case SCTP_SHUTDOWN_ACK_SENT: return LX_SHUTDOWN_ACK_SENT;
+    default: return LX_CLOSED;
     }
 }
 
@@ -694,8 +672,7 @@ static int get_peer_info(struct us_sock *sock, void *value, socklen_t *length)
 
     CHECK_ROOM(to);
     struct sockaddr_storage address = to.address;
-    if (!has_association(sock) || address.ss_family == AF_UNSPEC ||
-        !names_peer(sock, &address))
+    if (!has_association(sock) || address.ss_family == AF_UNSPEC || !names_peer(sock, &address))
         return fail(EINVAL);
     from.spinfo_address = stack_peer(sock);
     if (GET(SCTP_GET_PEER_ADDR_INFO, from) < 0)
@@ -741,8 +718,7 @@ static int list_host_addresses(const struct us_sock *sock, struct address_list *
         struct us_addr address;
         int saved = errno;
         if (one->ifa_addr == NULL ||
-            parse_address(sock, one->ifa_addr, sizeof(struct sockaddr_in6), &address) <
-                0) {
+            parse_address(sock, one->ifa_addr, sizeof(struct sockaddr_in6), &address) < 0) {
             errno = saved;
             continue;
         }
@@ -811,14 +787,12 @@ static int parse_packed(const struct us_sock *sock, const void *value, size_t le
         sa_family_t family = AF_UNSPEC;
         if (length >= sizeof family)
             memcpy(&family, at, sizeof family);
-        size_t size =
-            family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+        size_t size = family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
         struct sockaddr_storage one = {.ss_family = AF_UNSPEC};
         if (size > length)
             return fail(EINVAL);
         memcpy(&one, at, size);
-        if (parse_address(sock, (struct sockaddr *)&one, (socklen_t)size, &list[count]) <
-            0)
+        if (parse_address(sock, (struct sockaddr *)&one, (socklen_t)size, &list[count]) < 0)
             return -1;
         count++;
         at += size;
@@ -834,9 +808,8 @@ static int bindx(struct us_sock *sock, int name, const void *value, size_t lengt
     int result = -1;
 
     if (count > 0)
-        result = name == LX_BINDX_ADD
-                     ? port_add_addresses(sock, addresses, (unsigned)count)
-                     : port_remove_addresses(sock, addresses, (unsigned)count);
+        result = name == LX_BINDX_ADD ? port_add_addresses(sock, addresses, (unsigned)count)
+                                      : port_remove_addresses(sock, addresses, (unsigned)count);
     free(addresses);
     return result;
 }
@@ -854,8 +827,7 @@ static int connectx(struct us_sock *sock, const void *value, size_t length)
             break;
         }
         result = sock_connect(sock, &addresses[i]);
-        if (result == 0 ||
-            (errno != ECONNREFUSED && errno != ENETUNREACH && errno != EHOSTUNREACH))
+        if (result == 0 || (errno != ECONNREFUSED && errno != ENETUNREACH && errno != EHOSTUNREACH))
             break;
     }
     free(addresses);
@@ -885,8 +857,7 @@ static int set_primary(struct us_sock *sock, const void *value, size_t length)
 
     TAKE(prim);
     struct sockaddr_storage address = prim.addr;
-    return address.ss_family != AF_UNSPEC && names_peer(sock, &address) ? 0
-                                                                        : fail(EINVAL);
+    return address.ss_family != AF_UNSPEC && names_peer(sock, &address) ? 0 : fail(EINVAL);
 }
 
 static int get_primary(struct us_sock *sock, void *value, socklen_t *length)
@@ -926,9 +897,9 @@ static int set_want_nxtinfo(struct us_sock *sock, const void *value, size_t leng
     if (set_flag(&sock->want_nxtinfo, value, length) < 0)
         return -1;
     int on = sock->want_nxtinfo;
-    return sock->so == NULL ? 0
-                            : usrsctp_setsockopt(sock->so, IPPROTO_SCTP, SCTP_RECVNXTINFO,
-                                                 &on, sizeof on);
+    return sock->so == NULL
+               ? 0
+               : usrsctp_setsockopt(sock->so, IPPROTO_SCTP, SCTP_RECVNXTINFO, &on, sizeof on);
 }
 
 static int set_mapped(struct us_sock *sock, const void *value, size_t length)
@@ -954,25 +925,16 @@ static int set_reuse_port(struct us_sock *sock, const void *value, size_t length
 static int set_sctp_own(struct us_sock *sock, int name, const void *value, size_t length)
 {
     switch (name) {
-    case LX_RECVRCVINFO:
-        return set_flag(&sock->want_rcvinfo, value, length);
-    case LX_RECVNXTINFO:
-        return set_want_nxtinfo(sock, value, length);
-    case LX_I_WANT_MAPPED_V4_ADDR:
-        return set_mapped(sock, value, length);
-    case LX_REUSE_PORT:
-        return set_reuse_port(sock, value, length);
+    case LX_RECVRCVINFO: return set_flag(&sock->want_rcvinfo, value, length);
+    case LX_RECVNXTINFO: return set_want_nxtinfo(sock, value, length);
+    case LX_I_WANT_MAPPED_V4_ADDR: return set_mapped(sock, value, length);
+    case LX_REUSE_PORT: return set_reuse_port(sock, value, length);
     case LX_BINDX_ADD:
-    case LX_BINDX_REM:
-        return bindx(sock, name, value, length);
-    case LX_CONNECTX:
-        return connectx(sock, value, length) < 0 ? -1 : association_id(sock);
-    case LX_PRIMARY_ADDR:
-        return set_primary(sock, value, length);
-    case LX_AUTOCLOSE: /* has no meaning with one association per socket */
-        return fail(EOPNOTSUPP);
-    default:
-        return fail(ENOPROTOOPT);
+    case LX_BINDX_REM: return bindx(sock, name, value, length);
+    case LX_CONNECTX: return connectx(sock, value, length) < 0 ? -1 : association_id(sock);
+    case LX_PRIMARY_ADDR: return set_primary(sock, value, length);
+    case LX_AUTOCLOSE: /* has no meaning with one association per socket */ return fail(EOPNOTSUPP);
+    default: return fail(ENOPROTOOPT);
     }
 }
 
@@ -985,26 +947,16 @@ static int set_sctp(struct us_sock *sock, int name, const void *value, size_t le
     if (bare != NULL)
         return set_value(sock, bare, value, length);
     switch (name) {
-    case LX_RTOINFO:
-        return set_rtoinfo(sock, value, length);
-    case LX_ASSOCINFO:
-        return set_associnfo(sock, value, length);
-    case LX_INITMSG:
-        return set_initmsg(sock, value, length);
-    case LX_PEER_ADDR_PARAMS:
-        return set_paddrparams(sock, value, length);
-    case LX_DELAYED_SACK:
-        return set_delayed_sack(sock, value, length);
-    case LX_DEFAULT_SEND_PARAM:
-        return set_default_sndrcv(sock, value, length);
-    case LX_DEFAULT_SNDINFO:
-        return set_default_sndinfo(sock, value, length);
-    case LX_EVENTS:
-        return set_events(sock, value, length);
-    case LX_EVENT:
-        return set_event(sock, value, length);
-    default:
-        return set_sctp_own(sock, name, value, length);
+    case LX_RTOINFO: return set_rtoinfo(sock, value, length);
+    case LX_ASSOCINFO: return set_associnfo(sock, value, length);
+    case LX_INITMSG: return set_initmsg(sock, value, length);
+    case LX_PEER_ADDR_PARAMS: return set_paddrparams(sock, value, length);
+    case LX_DELAYED_SACK: return set_delayed_sack(sock, value, length);
+    case LX_DEFAULT_SEND_PARAM: return set_default_sndrcv(sock, value, length);
+    case LX_DEFAULT_SNDINFO: return set_default_sndinfo(sock, value, length);
+    case LX_EVENTS: return set_events(sock, value, length);
+    case LX_EVENT: return set_event(sock, value, length);
+    default: return set_sctp_own(sock, name, value, length);
     }
 }
 
@@ -1012,28 +964,18 @@ static int get_sctp_own(struct us_sock *sock, int name, void *value, socklen_t *
 {
     switch (name) {
     case LX_GET_PEER_ADDRS:
-    case LX_GET_LOCAL_ADDRS:
-        return get_addresses(sock, name, value, length);
-    case LX_CONNECTX3:
-        return connectx3(sock, value, length);
-    case LX_PRIMARY_ADDR:
-        return get_primary(sock, value, length);
-    case LX_RECVRCVINFO:
-        return give_int(sock->want_rcvinfo, value, length);
-    case LX_RECVNXTINFO:
-        return give_int(sock->want_nxtinfo, value, length);
-    case LX_I_WANT_MAPPED_V4_ADDR:
-        return give_int(!sock->v4_unmapped, value, length);
-    case LX_REUSE_PORT:
-        return give_int(sock->reuse_port, value, length);
-    case LX_PEELOFF:
-        return fail(EINVAL);
+    case LX_GET_LOCAL_ADDRS: return get_addresses(sock, name, value, length);
+    case LX_CONNECTX3: return connectx3(sock, value, length);
+    case LX_PRIMARY_ADDR: return get_primary(sock, value, length);
+    case LX_RECVRCVINFO: return give_int(sock->want_rcvinfo, value, length);
+    case LX_RECVNXTINFO: return give_int(sock->want_nxtinfo, value, length);
+    case LX_I_WANT_MAPPED_V4_ADDR: return give_int(!sock->v4_unmapped, value, length);
+    case LX_REUSE_PORT: return give_int(sock->reuse_port, value, length);
+    case LX_PEELOFF: return fail(EINVAL);
     case LX_AUTOCLOSE:
     case LX_GET_ASSOC_NUMBER:
-    case LX_GET_ASSOC_ID_LIST:
-        return fail(EOPNOTSUPP);
-    default:
-        return fail(ENOPROTOOPT);
+    case LX_GET_ASSOC_ID_LIST: return fail(EOPNOTSUPP);
+    default: return fail(ENOPROTOOPT);
     }
 }
 
@@ -1046,30 +988,18 @@ static int get_sctp(struct us_sock *sock, int name, void *value, socklen_t *leng
     if (bare != NULL)
         return get_value(sock, bare, value, length);
     switch (name) {
-    case LX_RTOINFO:
-        return get_rtoinfo(sock, value, length);
-    case LX_ASSOCINFO:
-        return get_associnfo(sock, value, length);
-    case LX_INITMSG:
-        return get_initmsg(sock, value, length);
-    case LX_PEER_ADDR_PARAMS:
-        return get_paddrparams(sock, value, length);
-    case LX_DELAYED_SACK:
-        return get_delayed_sack(sock, value, length);
-    case LX_DEFAULT_SEND_PARAM:
-        return get_default_sndrcv(sock, value, length);
-    case LX_DEFAULT_SNDINFO:
-        return get_default_sndinfo(sock, value, length);
-    case LX_EVENTS:
-        return get_events(sock, value, length);
-    case LX_EVENT:
-        return get_event(sock, value, length);
-    case LX_STATUS:
-        return get_status(sock, value, length);
-    case LX_GET_PEER_ADDR_INFO:
-        return get_peer_info(sock, value, length);
-    default:
-        return get_sctp_own(sock, name, value, length);
+    case LX_RTOINFO: return get_rtoinfo(sock, value, length);
+    case LX_ASSOCINFO: return get_associnfo(sock, value, length);
+    case LX_INITMSG: return get_initmsg(sock, value, length);
+    case LX_PEER_ADDR_PARAMS: return get_paddrparams(sock, value, length);
+    case LX_DELAYED_SACK: return get_delayed_sack(sock, value, length);
+    case LX_DEFAULT_SEND_PARAM: return get_default_sndrcv(sock, value, length);
+    case LX_DEFAULT_SNDINFO: return get_default_sndinfo(sock, value, length);
+    case LX_EVENTS: return get_events(sock, value, length);
+    case LX_EVENT: return get_event(sock, value, length);
+    case LX_STATUS: return get_status(sock, value, length);
+    case LX_GET_PEER_ADDR_INFO: return get_peer_info(sock, value, length);
+    default: return get_sctp_own(sock, name, value, length);
     }
 }
 
@@ -1100,8 +1030,7 @@ static int set_buffer(struct us_sock *sock, int name, const void *value, size_t 
     int size, least = sends ? SEND_BUFFER_MIN : RECEIVE_BUFFER_MIN;
 
     TAKE(size);
-    int most =
-        buffer_max(sends ? "/proc/sys/net/core/wmem_max" : "/proc/sys/net/core/rmem_max");
+    int most = buffer_max(sends ? "/proc/sys/net/core/wmem_max" : "/proc/sys/net/core/rmem_max");
     if (size > most || size < 0)
         size = most;
     size = size * 2 < least ? least : size * 2;
@@ -1123,8 +1052,7 @@ static int set_timeout(uint64_t *timeout_ns, const void *value, size_t length)
     else if (timeout.tv_sec > 1000000000)
         *timeout_ns = 0;
     else
-        *timeout_ns =
-            (uint64_t)timeout.tv_sec * 1000000000u + (uint64_t)timeout.tv_usec * 1000u;
+        *timeout_ns = (uint64_t)timeout.tv_sec * 1000000000u + (uint64_t)timeout.tv_usec * 1000u;
     return 0;
 }
 
@@ -1160,30 +1088,21 @@ static bool kept_by_descriptor(int name)
     case SO_DEBUG:
     case SO_DONTROUTE:
     case SO_PRIORITY:
-    case SO_RCVLOWAT:
-        return true;
-    default:
-        return false;
+    case SO_RCVLOWAT: return true;
+    default: return false;
     }
 }
 
-static int set_socket(struct us_sock *sock, int fd, int name, const void *value,
-                      size_t length)
+static int set_socket(struct us_sock *sock, int fd, int name, const void *value, size_t length)
 {
     switch (name) {
     case SO_SNDBUF:
-    case SO_RCVBUF:
-        return set_buffer(sock, name, value, length);
-    case SO_RCVTIMEO:
-        return set_timeout(&sock->receive_timeout_ns, value, length);
-    case SO_SNDTIMEO:
-        return set_timeout(&sock->send_timeout_ns, value, length);
-    case SO_REUSEADDR:
-        return set_flag(&sock->reuse_address, value, length);
-    case SO_REUSEPORT:
-        return set_flag(&sock->reuse_port, value, length);
-    case SO_LINGER:
-        return set_linger(sock, value, length);
+    case SO_RCVBUF: return set_buffer(sock, name, value, length);
+    case SO_RCVTIMEO: return set_timeout(&sock->receive_timeout_ns, value, length);
+    case SO_SNDTIMEO: return set_timeout(&sock->send_timeout_ns, value, length);
+    case SO_REUSEADDR: return set_flag(&sock->reuse_address, value, length);
+    case SO_REUSEPORT: return set_flag(&sock->reuse_port, value, length);
+    case SO_LINGER: return set_linger(sock, value, length);
     default:
         if (kept_by_descriptor(name))
             return k_setsockopt(fd, SOL_SOCKET, name, value, (socklen_t)length);
@@ -1200,34 +1119,23 @@ static int take_error(struct us_sock *sock)
     return error;
 }
 
-static int get_socket(struct us_sock *sock, int fd, int name, void *value,
-                      socklen_t *length)
+static int get_socket(struct us_sock *sock, int fd, int name, void *value, socklen_t *length)
 {
     switch (name) {
-    case SO_ERROR:
-        return give_int(take_error(sock), value, length);
-    case SO_TYPE:
-        return give_int(SOCK_STREAM, value, length);
-    case SO_PROTOCOL:
-        return give_int(IPPROTO_SCTP, value, length);
-    case SO_DOMAIN:
-        return give_int(sock->domain, value, length);
-    case SO_ACCEPTCONN:
-        return give_int(sock->state == US_LISTENING, value, length);
+    case SO_ERROR: return give_int(take_error(sock), value, length);
+    case SO_TYPE: return give_int(SOCK_STREAM, value, length);
+    case SO_PROTOCOL: return give_int(IPPROTO_SCTP, value, length);
+    case SO_DOMAIN: return give_int(sock->domain, value, length);
+    case SO_ACCEPTCONN: return give_int(sock->state == US_LISTENING, value, length);
     case SO_SNDBUF:
-        return give_int(sock->send_buffer != 0 ? sock->send_buffer : BUFFER_DEFAULT,
-                        value, length);
+        return give_int(sock->send_buffer != 0 ? sock->send_buffer : BUFFER_DEFAULT, value, length);
     case SO_RCVBUF:
-        return give_int(sock->receive_buffer != 0 ? sock->receive_buffer : BUFFER_DEFAULT,
-                        value, length);
-    case SO_RCVTIMEO:
-        return get_timeout(sock->receive_timeout_ns, value, length);
-    case SO_SNDTIMEO:
-        return get_timeout(sock->send_timeout_ns, value, length);
-    case SO_REUSEADDR:
-        return give_int(sock->reuse_address, value, length);
-    case SO_REUSEPORT:
-        return give_int(sock->reuse_port, value, length);
+        return give_int(sock->receive_buffer != 0 ? sock->receive_buffer : BUFFER_DEFAULT, value,
+                        length);
+    case SO_RCVTIMEO: return get_timeout(sock->receive_timeout_ns, value, length);
+    case SO_SNDTIMEO: return get_timeout(sock->send_timeout_ns, value, length);
+    case SO_REUSEADDR: return give_int(sock->reuse_address, value, length);
+    case SO_REUSEPORT: return give_int(sock->reuse_port, value, length);
     case SO_LINGER:
         if (*length < sizeof sock->linger)
             return fail(EINVAL);

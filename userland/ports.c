@@ -28,8 +28,7 @@ static bool v4(const struct in6_addr *ip)
  */
 bool is_any(const struct in6_addr *ip)
 {
-    return IN6_IS_ADDR_UNSPECIFIED(ip) ||
-           (v4(ip) && memcmp(&ip->s6_addr[12], "\0\0\0\0", 4) == 0);
+    return IN6_IS_ADDR_UNSPECIFIED(ip) || (v4(ip) && memcmp(&ip->s6_addr[12], "\0\0\0\0", 4) == 0);
 }
 
 /* Does what is sent to "to" belong to a socket that is bound to "bound"? */
@@ -59,8 +58,7 @@ static bool overlaps(const struct us_sock *a, const struct us_sock *b)
  * address. */
 static bool port_free(const struct us_sock *sock, uint16_t port)
 {
-    for (struct us_sock *other = buckets[port % BUCKETS]; other != NULL;
-         other = other->port_next) {
+    for (struct us_sock *other = buckets[port % BUCKETS]; other != NULL; other = other->port_next) {
         if (other == sock || other->port != port)
             continue;
         if (sock->reuse_address && other->reuse_address && other->state != US_LISTENING)
@@ -155,8 +153,8 @@ static void ephemeral_range(unsigned *first, unsigned *last)
 
     if (low == 0) {
         FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-        if (file == NULL || fscanf(file, "%u %u", &low, &high) != 2 || low < 1 ||
-            high > 65535 || low > high) {
+        if (file == NULL || fscanf(file, "%u %u", &low, &high) != 2 || low < 1 || high > 65535 ||
+            low > high) {
             low = 32768;
             high = 60999;
         }
@@ -169,8 +167,7 @@ static void ephemeral_range(unsigned *first, unsigned *last)
 
 static bool port_unused(unsigned port)
 {
-    for (struct us_sock *other = buckets[port % BUCKETS]; other != NULL;
-         other = other->port_next)
+    for (struct us_sock *other = buckets[port % BUCKETS]; other != NULL; other = other->port_next)
         if (other->port == port)
             return false;
     return true;
@@ -228,8 +225,7 @@ int port_autobind(struct us_sock *sock)
 
 /* sctp_bindx(3): all or none. The first call binds, all must name one port (or none,
  * later on). */
-int port_add_addresses(struct us_sock *sock, const struct us_addr *addresses,
-                       unsigned count)
+int port_add_addresses(struct us_sock *sock, const struct us_addr *addresses, unsigned count)
 {
     unsigned before = sock->address_count;
 
@@ -258,8 +254,7 @@ int port_add_addresses(struct us_sock *sock, const struct us_addr *addresses,
     return 0;
 }
 
-int port_remove_addresses(struct us_sock *sock, const struct us_addr *addresses,
-                          unsigned count)
+int port_remove_addresses(struct us_sock *sock, const struct us_addr *addresses, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         if (!contains(sock, &addresses[i].ip) ||
@@ -292,12 +287,10 @@ int port_claim_listening(struct us_sock *sock)
     return 0;
 }
 
-struct us_sock *find_listener(uint16_t port, const struct in6_addr *local,
-                              bool *port_taken)
+struct us_sock *find_listener(uint16_t port, const struct in6_addr *local, bool *port_taken)
 {
     *port_taken = false;
-    for (struct us_sock *sock = buckets[port % BUCKETS]; sock != NULL;
-         sock = sock->port_next) {
+    for (struct us_sock *sock = buckets[port % BUCKETS]; sock != NULL; sock = sock->port_next) {
         if (sock->port != port || sock->state != US_LISTENING)
             continue;
         for (unsigned i = 0; i < sock->address_count; i++)

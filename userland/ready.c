@@ -26,8 +26,7 @@ static bool at_end(struct us_sock *sock)
     unsigned type;
     int flags = MSG_PEEK;
 
-    return usrsctp_recvv(sock->so, &byte, 1, NULL, NULL, NULL, &(socklen_t){0}, &type,
-                         &flags) == 0;
+    return usrsctp_recvv(sock->so, &byte, 1, NULL, NULL, NULL, &(socklen_t){0}, &type, &flags) == 0;
 }
 
 static short connected_events(struct us_sock *sock, short asked)
@@ -77,8 +76,7 @@ static int connect_to_itself(int fd)
     struct sockaddr_un self = {.sun_family = AF_UNIX};
     socklen_t length = sizeof self;
 
-    if (k_bind(fd, &self, sizeof self.sun_family) < 0 ||
-        k_getsockname(fd, &self, &length) < 0)
+    if (k_bind(fd, &self, sizeof self.sun_family) < 0 || k_getsockname(fd, &self, &length) < 0)
         return -1;
     return k_connect(fd, &self, length);
 }
@@ -144,8 +142,8 @@ static int look(struct pollfd *set, nfds_t count, struct member *members)
     for (nfds_t i = 0; i < count; i++) {
         if (members[i].sock == NULL)
             continue;
-        set[i].revents = (short)(sock_events(members[i].sock, set[i].events) &
-                                 REPORTED(set[i].events));
+        set[i].revents =
+            (short)(sock_events(members[i].sock, set[i].events) & REPORTED(set[i].events));
         if (set[i].revents != 0)
             ready++;
     }
@@ -162,8 +160,7 @@ static struct us_sock *first_of(nfds_t count, const struct member *members)
 }
 
 /* All are ours: sleeps as recv does. */
-static int poll_ours(struct pollfd *set, nfds_t count, struct member *members,
-                     uint64_t deadline_ns)
+static int poll_ours(struct pollfd *set, nfds_t count, struct member *members, uint64_t deadline_ns)
 {
     /* poll is not restarted after a signal: with a time limit, waiting isn't either. */
     uint64_t limit_ns = deadline_ns == NEVER ? INT64_MAX : deadline_ns;
@@ -249,8 +246,7 @@ static void count_poller(struct us_sock *sock, short events, int change)
 }
 
 /* change: 1 before the poll, -1 after it. */
-static int arm_members(struct pollfd *set, nfds_t count, struct member *members,
-                       int change)
+static int arm_members(struct pollfd *set, nfds_t count, struct member *members, int change)
 {
     int result = 0;
 
@@ -331,14 +327,12 @@ static uint64_t deadline_of(const struct timespec *timeout)
         return NEVER;
     if (timeout->tv_sec == 0 && timeout->tv_nsec == 0)
         return 0;
-    return now_ns() + (uint64_t)timeout->tv_sec * 1000000000u +
-           (uint64_t)timeout->tv_nsec;
+    return now_ns() + (uint64_t)timeout->tv_sec * 1000000000u + (uint64_t)timeout->tv_nsec;
 }
 
 /* With a signal mask, only the kernel can wait: changing the mask and waiting must be one
  * step. */
-int us_ppoll(struct pollfd *set, nfds_t count, const struct timespec *timeout,
-             const sigset_t *mask)
+int us_ppoll(struct pollfd *set, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
 {
     bool mixed;
 
@@ -350,9 +344,8 @@ int us_ppoll(struct pollfd *set, nfds_t count, const struct timespec *timeout,
         return -1;
     for (nfds_t i = 0; i < count; i++)
         set[i].revents = 0;
-    int result = mixed || mask != NULL
-                     ? poll_mixed(set, count, members, deadline_ns, mask)
-                     : poll_ours(set, count, members, deadline_ns);
+    int result = mixed || mask != NULL ? poll_mixed(set, count, members, deadline_ns, mask)
+                                       : poll_ours(set, count, members, deadline_ns);
     int saved = errno;
     for (nfds_t i = 0; i < count; i++)
         if (members[i].sock != NULL)
@@ -376,8 +369,7 @@ struct membership {
 #define EPOLL_BUCKETS 256
 static struct membership *memberships[EPOLL_BUCKETS]; /* by epoll_fd */
 static atomic_int membership_count;
-static pthread_mutex_t registry =
-    PTHREAD_MUTEX_INITIALIZER; /* taken before the stack lock */
+static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER; /* taken before the stack lock */
 
 #define FLAGS_FOR_KERNEL (EPOLLET | EPOLLONESHOT | EPOLLWAKEUP | EPOLLEXCLUSIVE)
 #define FLAGS_OF_POLL (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM | POLLRDHUP)
@@ -403,8 +395,7 @@ static void recount(struct us_sock *sock)
     sock->epoll_interest = 0;
     sock->edge_watchers = 0;
     for (int i = 0; i < EPOLL_BUCKETS; i++)
-        for (struct membership *member = memberships[i]; member != NULL;
-             member = member->next)
+        for (struct membership *member = memberships[i]; member != NULL; member = member->next)
             if (member->sock == sock) {
                 sock->epoll_interest |= (short)(member->events & FLAGS_OF_POLL);
                 sock->edge_watchers += (member->events & EPOLLET) != 0;
@@ -420,18 +411,14 @@ static int control_kernel(int operation, const struct membership *member)
     return k_epoll_ctl(member->epoll_fd, operation, member->fd, &event);
 }
 
-static int epoll_add(int epoll_fd, int fd, struct us_sock *sock,
-                     const struct epoll_event *event)
+static int epoll_add(int epoll_fd, int fd, struct us_sock *sock, const struct epoll_event *event)
 {
     struct membership *member = calloc(1, sizeof *member);
 
     if (member == NULL)
         return -1;
-    *member = (struct membership){.epoll_fd = epoll_fd,
-                                  .fd = fd,
-                                  .sock = sock,
-                                  .events = event->events,
-                                  .data = event->data};
+    *member = (struct membership){
+        .epoll_fd = epoll_fd, .fd = fd, .sock = sock, .events = event->events, .data = event->data};
     stack_lock();
     int result = arm(sock);
     stack_unlock();
@@ -449,8 +436,7 @@ static int epoll_add(int epoll_fd, int fd, struct us_sock *sock,
     return 0;
 }
 
-static int epoll_modify(int epoll_fd, int fd, struct us_sock *sock,
-                        const struct epoll_event *event)
+static int epoll_modify(int epoll_fd, int fd, struct us_sock *sock, const struct epoll_event *event)
 {
     struct membership *member = *find_membership(epoll_fd, fd);
 
@@ -524,8 +510,7 @@ static void forget(int epoll_fd, int fd)
         struct membership **at = &memberships[i];
         while (*at != NULL) {
             struct membership *member = *at;
-            if ((fd >= 0 && member->fd != fd) ||
-                (epoll_fd >= 0 && member->epoll_fd != epoll_fd)) {
+            if ((fd >= 0 && member->fd != fd) || (epoll_fd >= 0 && member->epoll_fd != epoll_fd)) {
                 at = &member->next;
                 continue;
             }
@@ -606,8 +591,7 @@ int us_epoll_pwait(int epoll_fd, struct epoll_event *events, int count,
         return -1;
     uint64_t deadline_ns = deadline_of(timeout);
     for (;;) {
-        int found =
-            k_epoll_pwait(epoll_fd, events, count, milliseconds_left(deadline_ns), mask);
+        int found = k_epoll_pwait(epoll_fd, events, count, milliseconds_left(deadline_ns), mask);
         if (found <= 0)
             return found;
         found = translate_events(epoll_fd, events, found);

@@ -9,12 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_MS 10 /* usrsctp's own resolution */
-#define BUSY_NS                                                                          \
-    250000000u /* how long the clock ticks at full speed after something happened */
+#define TICK_MS 10         /* usrsctp's own resolution */
+#define BUSY_NS 250000000u /* how long the clock ticks at full speed after something happened */
 #define QUIET_TICK_MS 50
-#define IDLE_NS 500000000u   /* no sockets for this long: the stack is taken down */
-#define LEAVE_NS 1000000000u /* at exit: how long peers may take to answer SHUTDOWN */
+#define IDLE_NS 500000000u        /* no sockets for this long: the stack is taken down */
+#define LEAVE_NS 1000000000u      /* at exit: how long peers may take to answer SHUTDOWN */
 #define LEAVE_MAX_NS 10000000000u /* ... while data still flows */
 #define BUFFER_SIZE 212992        /* net.core.{r,w}mem_default of a stock kernel */
 #define WAKE_COUNT 16

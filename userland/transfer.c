@@ -63,8 +63,7 @@ static void gather(const struct msghdr *message, const struct flat *flat)
     size_t at = 0;
 
     for (size_t i = 0; flat->heap != NULL && i < message->msg_iovlen; i++) {
-        memcpy(flat->bytes + at, message->msg_iov[i].iov_base,
-               message->msg_iov[i].iov_len);
+        memcpy(flat->bytes + at, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
         at += message->msg_iov[i].iov_len;
     }
 }
@@ -125,8 +124,7 @@ static int take_one(struct send_info *info, const struct cmsghdr *head)
 
     if (head->cmsg_type == LX_CMSG_SNDRCV && length == sizeof(struct lx_sndrcvinfo)) {
         take_sndrcv(info, CMSG_DATA(head));
-    } else if (head->cmsg_type == LX_CMSG_SNDINFO &&
-               length == sizeof(struct lx_sndinfo)) {
+    } else if (head->cmsg_type == LX_CMSG_SNDINFO && length == sizeof(struct lx_sndinfo)) {
         take_sndinfo(info, CMSG_DATA(head));
     } else if (head->cmsg_type == LX_CMSG_PRINFO && length == sizeof policy) {
         memcpy(&policy, CMSG_DATA(head), sizeof policy);
@@ -155,9 +153,8 @@ static int parse_send_info(const struct msghdr *message, struct send_info *info)
         if (head->cmsg_level == IPPROTO_SCTP && take_one(info, head) < 0)
             return -1;
     }
-    if (info->flags &
-        (uint16_t) ~(LX_UNORDERED | LX_ADDR_OVER | LX_ABORT | LX_SACK_IMMEDIATELY |
-                     LX_PR_MASK | LX_SENDALL | LX_EOF | 0x80)) {
+    if (info->flags & (uint16_t) ~(LX_UNORDERED | LX_ADDR_OVER | LX_ABORT | LX_SACK_IMMEDIATELY |
+                                   LX_PR_MASK | LX_SENDALL | LX_EOF | 0x80)) {
         errno = EINVAL;
         return -1;
     }
@@ -168,21 +165,16 @@ static uint16_t stack_send_flags(uint16_t flags)
 {
     return (uint16_t)((flags & LX_UNORDERED ? SCTP_UNORDERED : 0) |
                       (flags & LX_SACK_IMMEDIATELY ? SCTP_SACK_IMMEDIATELY : 0) |
-                      (flags & LX_EOF ? SCTP_EOF : 0) |
-                      (flags & LX_ABORT ? SCTP_ABORT : 0));
+                      (flags & LX_EOF ? SCTP_EOF : 0) | (flags & LX_ABORT ? SCTP_ABORT : 0));
 }
 
 static uint16_t stack_policy(uint16_t policy)
 {
     switch (policy) {
-    case 0x0010:
-        return SCTP_PR_SCTP_TTL;
-    case 0x0020:
-        return SCTP_PR_SCTP_RTX;
-    case 0x0030:
-        return SCTP_PR_SCTP_BUF;
-    default:
-        return SCTP_PR_SCTP_NONE;
+    case 0x0010: return SCTP_PR_SCTP_TTL;
+    case 0x0020: return SCTP_PR_SCTP_RTX;
+    case 0x0030: return SCTP_PR_SCTP_BUF;
+    default: return SCTP_PR_SCTP_NONE;
     }
 }
 
@@ -192,8 +184,8 @@ static ssize_t stack_send(struct us_sock *sock, const struct flat *flat,
     struct sctp_sendv_spa spa = {.sendv_flags = SCTP_SEND_SNDINFO_VALID};
 
     if (!info->given)
-        return usrsctp_sendv(sock->so, flat->bytes, flat->size, NULL, 0, NULL, 0,
-                             SCTP_SENDV_NOINFO, 0);
+        return usrsctp_sendv(sock->so, flat->bytes, flat->size, NULL, 0, NULL, 0, SCTP_SENDV_NOINFO,
+                             0);
     spa.sendv_sndinfo.snd_sid = info->sid;
     spa.sendv_sndinfo.snd_flags = stack_send_flags(info->flags);
     spa.sendv_sndinfo.snd_ppid = info->ppid;
@@ -239,8 +231,8 @@ static int send_target(struct us_sock *sock, const struct msghdr *message)
 }
 
 /* SCTP_EOF and SCTP_ABORT are for one-to-many sockets on Linux (sctp_sendmsg_parse). */
-static int check_send(struct us_sock *sock, const struct flat *flat,
-                      const struct send_info *info, int send_buffer)
+static int check_send(struct us_sock *sock, const struct flat *flat, const struct send_info *info,
+                      int send_buffer)
 {
     if (sock->state == US_LISTENING)
         return broken_pipe(sock);
@@ -256,12 +248,10 @@ static int check_send(struct us_sock *sock, const struct flat *flat,
 }
 
 /* One try. The number of bytes, or -1 with errno (EAGAIN: no room). */
-static ssize_t try_send(struct us_sock *sock, const struct flat *flat,
-                        const struct send_info *info)
+static ssize_t try_send(struct us_sock *sock, const struct flat *flat, const struct send_info *info)
 {
     sock_refresh(sock);
-    if (sock->error != 0 || sock->shut_write || sock->so == NULL ||
-        sock->state != US_CONNECTED)
+    if (sock->error != 0 || sock->shut_write || sock->so == NULL || sock->state != US_CONNECTED)
         return broken_pipe(sock);
     stack_advance_clock();
     ssize_t sent = stack_send(sock, flat, info);
@@ -275,8 +265,7 @@ static ssize_t try_send(struct us_sock *sock, const struct flat *flat,
 }
 
 static ssize_t send_locked(struct us_sock *sock, const struct msghdr *message,
-                           const struct flat *flat, const struct send_info *info,
-                           bool wait)
+                           const struct flat *flat, const struct send_info *info, bool wait)
 {
     uint64_t deadline = deadline_after(sock->send_timeout_ns);
     int send_buffer = 0;
@@ -317,8 +306,7 @@ ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags)
         return -1;
     if (bad_pointer(message)) {
         errno = EFAULT;
-    } else if (parse_send_info(message, &info) == 0 &&
-               flatten(message, SSIZE_MAX, &flat) == 0) {
+    } else if (parse_send_info(message, &info) == 0 && flatten(message, SSIZE_MAX, &flat) == 0) {
         gather(message, &flat);
         stack_lock();
         sent = send_locked(sock, message, &flat, &info,
@@ -350,8 +338,7 @@ static void put_control(struct msghdr *message, size_t *used, int type, const vo
 {
     size_t space = CMSG_SPACE(size);
 
-    if (message->msg_control == NULL ||
-        *used + CMSG_LEN(size) > message->msg_controllen) {
+    if (message->msg_control == NULL || *used + CMSG_LEN(size) > message->msg_controllen) {
         message->msg_flags |= MSG_CTRUNC;
         return;
     }
@@ -368,8 +355,7 @@ static uint16_t linux_flags(uint16_t flags)
     return flags & SCTP_UNORDERED ? LX_UNORDERED : 0;
 }
 
-static void put_next(struct msghdr *message, size_t *used,
-                     const struct sctp_nxtinfo *from)
+static void put_next(struct msghdr *message, size_t *used, const struct sctp_nxtinfo *from)
 {
     struct lx_nxtinfo next = {.sid = from->nxt_sid,
                               .flags = linux_flags(from->nxt_flags),
@@ -382,8 +368,7 @@ static void put_next(struct msghdr *message, size_t *used,
     put_control(message, used, LX_CMSG_NXTINFO, &next, sizeof next);
 }
 
-static void put_sndrcv(struct msghdr *message, size_t *used,
-                       const struct sctp_rcvinfo *from)
+static void put_sndrcv(struct msghdr *message, size_t *used, const struct sctp_rcvinfo *from)
 {
     struct lx_sndrcvinfo info = {.stream = from->rcv_sid,
                                  .ssn = from->rcv_ssn,
@@ -397,8 +382,7 @@ static void put_sndrcv(struct msghdr *message, size_t *used,
     put_control(message, used, LX_CMSG_SNDRCV, &info, sizeof info);
 }
 
-static void put_rcvinfo(struct msghdr *message, size_t *used,
-                        const struct sctp_rcvinfo *from)
+static void put_rcvinfo(struct msghdr *message, size_t *used, const struct sctp_rcvinfo *from)
 {
     struct lx_rcvinfo info = {.sid = from->rcv_sid,
                               .ssn = from->rcv_ssn,
@@ -437,14 +421,14 @@ static ssize_t stack_receive(struct us_sock *sock, void *buffer, size_t size, in
     socklen_t from_length = sizeof from, info_length = sizeof received->info;
     unsigned info_type = 0;
     int stack_flags = flags;
-    ssize_t got = usrsctp_recvv(sock->so, buffer, size, &from.sa, &from_length,
-                                &received->info, &info_length, &info_type, &stack_flags);
+    ssize_t got = usrsctp_recvv(sock->so, buffer, size, &from.sa, &from_length, &received->info,
+                                &info_length, &info_type, &stack_flags);
 
     received->flags = 0;
     if (got < 0)
         return -1;
-    received->flags = (stack_flags & MSG_EOR) |
-                      (stack_flags & MSG_NOTIFICATION ? LX_MSG_NOTIFICATION : 0);
+    received->flags =
+        (stack_flags & MSG_EOR) | (stack_flags & MSG_NOTIFICATION ? LX_MSG_NOTIFICATION : 0);
     received->has_next = info_type == SCTP_RECVV_RN;
     received->has_info = info_type == SCTP_RECVV_RCVINFO;
     if (received->has_next) /* the struct of the other case is its first member */
@@ -576,14 +560,13 @@ void sock_drop_notes(struct us_sock *sock)
 
 /* One try. The number of bytes, 0 at the end of the file, or -1 with errno (EAGAIN:
  * nothing yet). */
-static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int flags,
-                           bool wait, struct received *received)
+static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int flags, bool wait,
+                           struct received *received)
 {
     *received = (struct received){.flags = 0};
     if (sock->note == NULL && sock->state == US_CONNECTING)
         sock_refresh(sock);
-    if (sock->note == NULL && sock->so != NULL && (sock->subscribed & ~1u) &&
-        next_is_note(sock))
+    if (sock->note == NULL && sock->so != NULL && (sock->subscribed & ~1u) && next_is_note(sock))
         take_note(sock);
     if (sock->note != NULL)
         return read_note(sock, flat, flags, received);
@@ -609,8 +592,8 @@ static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int fl
     return empty ? 0 : got;
 }
 
-static ssize_t receive_locked(struct us_sock *sock, const struct flat *flat, int flags,
-                              bool wait, struct received *received)
+static ssize_t receive_locked(struct us_sock *sock, const struct flat *flat, int flags, bool wait,
+                              struct received *received)
 {
     uint64_t deadline = 0;
 
@@ -648,9 +631,9 @@ ssize_t us_recvmsg(int fd, struct msghdr *message, int flags)
         errno = EAGAIN;
     } else if (flatten(message, 1 << 20, &flat) == 0) {
         stack_lock();
-        got = receive_locked(sock, &flat, flags,
-                             !(flags & MSG_DONTWAIT) && !atomic_load(&sock->nonblocking),
-                             &received);
+        got =
+            receive_locked(sock, &flat, flags,
+                           !(flags & MSG_DONTWAIT) && !atomic_load(&sock->nonblocking), &received);
         struct us_addr peer = sock_peer(sock);
         stack_unlock();
         if (got >= 0) {

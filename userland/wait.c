@@ -21,19 +21,16 @@
 enum { LEADER, ENGINE, EPOLL_COUNT };
 
 static int epolls[EPOLL_COUNT] = {-1, -1};
-static int events[EPOLL_COUNT] = {-1,
-                                  -1}; /* eventfds that wake the one that waits there */
-static atomic_bool led;                /* somebody leads */
-static atomic_bool hot;          /* ... or did a moment ago: the stack's thread ticks */
-static _Atomic uint64_t left_ns; /* when the last leader left */
-static atomic_uint woken;        /* counts waiters that were woken */
+static int events[EPOLL_COUNT] = {-1, -1}; /* eventfds that wake the one that waits there */
+static atomic_bool led;                    /* somebody leads */
+static atomic_bool hot;                    /* ... or did a moment ago: the stack's thread ticks */
+static _Atomic uint64_t left_ns;           /* when the last leader left */
+static atomic_uint woken;                  /* counts waiters that were woken */
 
 #define HOT_TICK_MS 1
-#define ABSENT_NS                                                                        \
-    500000u /* a leader that has been away for this long does not come back soon */
-#define QUIET_WAITS 16 /* the first waits for a socket do not lead */
-#define FOREIGN_LIMIT                                                                    \
-    3 /* wake-ups of others in a row, after which another leads better */
+#define ABSENT_NS 500000u /* a leader that has been away for this long does not come back soon */
+#define QUIET_WAITS 16    /* the first waits for a socket do not lead */
+#define FOREIGN_LIMIT 3   /* wake-ups of others in a row, after which another leads better */
 
 static int futex_wait(atomic_uint *word, unsigned value, uint64_t deadline_ns)
 {
@@ -142,8 +139,8 @@ static enum handlers handlers_restart(void)
 
     for (int number = 1; number < NSIG; number++) {
         struct sigaction action;
-        if (number == SIGSEGV || number == SIGBUS || number == SIGFPE ||
-            number == SIGILL || number == SIGTRAP || sigaction(number, NULL, &action) < 0)
+        if (number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL ||
+            number == SIGTRAP || sigaction(number, NULL, &action) < 0)
             continue;
         if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
             continue;
@@ -240,8 +237,7 @@ static int sleep_leading(struct us_waiter *waiter, uint64_t deadline_ns)
 
     for (int foreign = 0; foreign < FOREIGN_LIMIT; foreign++) {
         unsigned before = atomic_load(&woken);
-        while (result == 0 && atomic_load(&waiter->fired) == 0 &&
-               atomic_load(&woken) == before)
+        while (result == 0 && atomic_load(&waiter->fired) == 0 && atomic_load(&woken) == before)
             result = lead_once(waiter, deadline_ns);
         if (result < 0 || atomic_load(&waiter->fired) != 0)
             return result;
@@ -311,8 +307,7 @@ void wait_engine_round(int timeout_ms)
 
     if (sleep_beside_leader(timeout_ms))
         return;
-    int count =
-        k_epoll_pwait(epolls[ENGINE], found, EPOLL_COUNT + SIDE_COUNT, timeout_ms, NULL);
+    int count = k_epoll_pwait(epolls[ENGINE], found, EPOLL_COUNT + SIDE_COUNT, timeout_ms, NULL);
     for (int i = 0; i < count; i++)
         if (found[i].data.fd == events[ENGINE])
             drain_event(ENGINE);

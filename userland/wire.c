@@ -15,8 +15,8 @@
 #define BATCH 16
 #define ROUNDS 64
 #define DATAGRAM_SIZE 65536
-#define UDP_BUFFER                                                                       \
-    (4 * 1024 * 1024) /* as much of it as net.core.rmem_max lets us have                 \
+#define UDP_BUFFER                                                                                 \
+    (4 * 1024 * 1024) /* as much of it as net.core.rmem_max lets us have                           \
                        */
 #define BUCKETS 4096
 #define LINK_IDLE_MS 180000 /* longer than three heartbeats */
@@ -99,8 +99,7 @@ static int bind_udp(int fd, int family, uint16_t port)
          k_setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on) < 0))
         return -1;
     if (k_setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on) < 0 ||
-        (family == AF_INET &&
-         k_setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) < 0))
+        (family == AF_INET && k_setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) < 0))
         return -1;
     k_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
@@ -214,8 +213,7 @@ int wire_route(const struct us_addr *remote, struct in6_addr *local, uint32_t *m
     if (result == 0)
         result = k_getsockname(fd, &address, &length);
     if (result == 0)
-        k_getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU,
-                     &path_mtu, &size);
+        k_getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &path_mtu, &size);
     int saved = errno;
     k_close(fd);
     errno = saved;
@@ -229,8 +227,7 @@ int wire_route(const struct us_addr *remote, struct in6_addr *local, uint32_t *m
 
 /* ---- links */
 
-static unsigned hash(const struct us_addr *remote, const struct in6_addr *local,
-                     enum us_side side)
+static unsigned hash(const struct us_addr *remote, const struct in6_addr *local, enum us_side side)
 {
     uint32_t words[8], h = remote->port * 2u + (unsigned)side;
 
@@ -274,8 +271,7 @@ static struct us_link *new_link(uint64_t ms)
         return link;
     }
     link = calloc(1, sizeof *link);
-    if (link !=
-        NULL) /* the stack only takes what is for an address that it knows as its own */
+    if (link != NULL) /* the stack only takes what is for an address that it knows as its own */
         usrsctp_register_address(link);
     return link;
 }
@@ -287,16 +283,15 @@ struct us_link *wire_link(const struct us_addr *remote, const struct in6_addr *l
     uint64_t ms = now_ns() / 1000000u;
     struct us_link *link = *bucket;
 
-    while (link != NULL && (link->remote.port != remote->port || link->side != side ||
-                            !same_address(&link->remote.ip, &remote->ip) ||
-                            !same_address(&link->local, local)))
+    while (link != NULL &&
+           (link->remote.port != remote->port || link->side != side ||
+            !same_address(&link->remote.ip, &remote->ip) || !same_address(&link->local, local)))
         link = link->next;
     if (link == NULL) {
         link = new_link(ms);
         if (link == NULL)
             return NULL;
-        *link = (struct us_link){
-            .remote = *remote, .local = *local, .side = side, .next = *bucket};
+        *link = (struct us_link){.remote = *remote, .local = *local, .side = side, .next = *bucket};
         *bucket = link;
         link_count++;
     }
@@ -371,8 +366,7 @@ int wire_output(void *address, void *packet, size_t length, uint8_t tos, uint8_t
 static bool welcome(const struct sctp_head *init, const struct in6_addr *local)
 {
     bool port_taken;
-    const struct us_sock *listener =
-        find_listener(ntohs(init->destination), local, &port_taken);
+    const struct us_sock *listener = find_listener(ntohs(init->destination), local, &port_taken);
 
     return listener != NULL ? !queue_full(listener) : !port_taken;
 }
@@ -411,8 +405,7 @@ static bool local_address(struct msghdr *message, struct in6_addr *local)
 }
 
 /* Locked. One datagram goes to the stack. */
-static void deliver(enum us_side side, struct msghdr *message, const void *packet,
-                    size_t length)
+static void deliver(enum us_side side, struct msghdr *message, const void *packet, size_t length)
 {
     struct us_addr remote;
     struct in6_addr local;
@@ -489,13 +482,12 @@ static int receive_batch(int fd)
 {
     for (int i = 0; i < BATCH; i++) {
         batch.vectors[i] = (struct iovec){batch.packets[i], DATAGRAM_SIZE};
-        batch.messages[i].msg_hdr =
-            (struct msghdr){.msg_name = &batch.from[i],
-                            .msg_namelen = sizeof batch.from[i],
-                            .msg_iov = &batch.vectors[i],
-                            .msg_iovlen = 1,
-                            .msg_control = batch.control[i],
-                            .msg_controllen = sizeof batch.control[i]};
+        batch.messages[i].msg_hdr = (struct msghdr){.msg_name = &batch.from[i],
+                                                    .msg_namelen = sizeof batch.from[i],
+                                                    .msg_iov = &batch.vectors[i],
+                                                    .msg_iovlen = 1,
+                                                    .msg_control = batch.control[i],
+                                                    .msg_controllen = sizeof batch.control[i]};
     }
     return k_recvmmsg(fd, batch.messages, BATCH, MSG_DONTWAIT);
 }
@@ -514,8 +506,7 @@ static int receive_side(enum us_side side, bool *more)
         if (count > 0)
             stack_advance_clock();
         for (int i = 0; i < count; i++)
-            deliver(side, &batch.messages[i].msg_hdr, batch.packets[i],
-                    batch.messages[i].msg_len);
+            deliver(side, &batch.messages[i].msg_hdr, batch.packets[i], batch.messages[i].msg_len);
     }
     stack_unlock();
     *more = failed || count == BATCH;
@@ -551,8 +542,7 @@ void wire_settle(void)
 {
     int saved = errno;
 
-    for (int i = 0; i < ROUNDS && sockets[SIDE_LISTEN] >= 0 && sockets[SIDE_CONNECT] >= 0;
-         i++)
+    for (int i = 0; i < ROUNDS && sockets[SIDE_LISTEN] >= 0 && sockets[SIDE_CONNECT] >= 0; i++)
         if (!receive_all())
             break;
     errno = saved;

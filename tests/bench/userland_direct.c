@@ -24,14 +24,12 @@ static struct socket *open_socket(uint16_t remote_udp_port)
     struct sctp_udpencaps encaps = {.sue_address.ss_family = AF_INET,
                                     .sue_port = htons(remote_udp_port)};
     int on = 1;
-    struct socket *so =
-        check(usrsctp_socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL),
-              "usrsctp_socket");
+    struct socket *so = check(
+        usrsctp_socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL), "usrsctp_socket");
 
     usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof on);
     if (remote_udp_port != 0)
-        usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_REMOTE_UDP_ENCAPS_PORT, &encaps,
-                           sizeof encaps);
+        usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_REMOTE_UDP_ENCAPS_PORT, &encaps, sizeof encaps);
     return so;
 }
 
@@ -105,18 +103,16 @@ static int round_trips(struct sockaddr_in *address, uint16_t remote_udp_port, in
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        fprintf(stderr,
-                "usage: userland_direct UDP_PORT REMOTE_UDP_PORT serve|rtt [COUNT]\n");
+        fprintf(stderr, "usage: userland_direct UDP_PORT REMOTE_UDP_PORT serve|rtt [COUNT]\n");
         return 2;
     }
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(SCTP_PORT),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     usrsctp_init((uint16_t)atoi(argv[1]), NULL, NULL);
-    int result = strcmp(argv[3], "serve") == 0
-                     ? serve(&address)
-                     : round_trips(&address, (uint16_t)atoi(argv[2]),
-                                   argc > 4 ? atoi(argv[4]) : 1000);
+    int result = strcmp(argv[3], "serve") == 0 ? serve(&address)
+                                               : round_trips(&address, (uint16_t)atoi(argv[2]),
+                                                             argc > 4 ? atoi(argv[4]) : 1000);
     fflush(stdout);
     _exit(result); /* usrsctp's threads would hold up a tidy end, which is not measured */
 }

@@ -19,9 +19,9 @@ static int open_socket(int protocol)
     int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM, protocol);
 
-    if (fd < 0 || setsockopt(fd, protocol,
-                             protocol == IPPROTO_TCP ? TCP_NODELAY : SCTP_NODELAY_OPTION,
-                             &on, sizeof on) < 0) {
+    if (fd < 0 ||
+        setsockopt(fd, protocol, protocol == IPPROTO_TCP ? TCP_NODELAY : SCTP_NODELAY_OPTION, &on,
+                   sizeof on) < 0) {
         perror("socket");
         exit(1);
     }
@@ -69,9 +69,8 @@ static int serve(int protocol, int port)
         pthread_t thread;
         int fd = accept(listener, NULL, NULL);
         if (fd < 0 ||
-            setsockopt(fd, protocol,
-                       protocol == IPPROTO_TCP ? TCP_NODELAY : SCTP_NODELAY_OPTION, &on,
-                       sizeof on) < 0 ||
+            setsockopt(fd, protocol, protocol == IPPROTO_TCP ? TCP_NODELAY : SCTP_NODELAY_OPTION,
+                       &on, sizeof on) < 0 ||
             pthread_create(&thread, &attributes, echo, (void *)(intptr_t)fd) != 0) {
             perror("accept");
             return 1;
@@ -157,8 +156,7 @@ static int hold(int protocol, int port, int count)
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        fprintf(stderr,
-                "usage: userland_sockets sctp|tcp PORT serve|rtt|connect|hold [COUNT]\n");
+        fprintf(stderr, "usage: userland_sockets sctp|tcp PORT serve|rtt|connect|hold [COUNT]\n");
         return 2;
     }
     int protocol = strcmp(argv[1], "tcp") == 0 ? IPPROTO_TCP : IPPROTO_SCTP;

@@ -60,8 +60,7 @@ static int listen_on_two(void)
     int fd = open_socket();
     struct sockaddr_in first = address_of("127.0.0.1", 0), second, *listed;
 
-    expect(sctp_bindx(fd, (struct sockaddr *)&first, 1, SCTP_BINDX_ADD_ADDR) == 0,
-           "sctp_bindx");
+    expect(sctp_bindx(fd, (struct sockaddr *)&first, 1, SCTP_BINDX_ADD_ADDR) == 0, "sctp_bindx");
     second = address_of("127.0.0.2", name_of(fd).sin_port);
     expect(sctp_bindx(fd, (struct sockaddr *)&second, 1, SCTP_BINDX_ADD_ADDR) == 0,
            "sctp_bindx: another address");
@@ -107,24 +106,20 @@ static void sends_and_receives(int sender, int receiver)
     char buffer[100];
     int flags = 0;
 
-    check(setsockopt(receiver, IPPROTO_SCTP, SCTP_EVENTS, &events, sizeof events),
-          "SCTP_EVENTS");
-    expect(sctp_sendmsg(sender, "hello", 5, NULL, 0, htonl(51), 0, 2, 0, 0) == 5,
-           "sctp_sendmsg");
-    int got = sctp_recvmsg(receiver, buffer, sizeof buffer, (struct sockaddr *)&from,
-                           &length, &info, &flags);
+    check(setsockopt(receiver, IPPROTO_SCTP, SCTP_EVENTS, &events, sizeof events), "SCTP_EVENTS");
+    expect(sctp_sendmsg(sender, "hello", 5, NULL, 0, htonl(51), 0, 2, 0, 0) == 5, "sctp_sendmsg");
+    int got = sctp_recvmsg(receiver, buffer, sizeof buffer, (struct sockaddr *)&from, &length,
+                           &info, &flags);
     expect(got == 5 && (flags & MSG_EOR), "sctp_recvmsg");
-    expect(info.sinfo_stream == 2 && info.sinfo_ppid == htonl(51),
-           "sctp_recvmsg: stream, ppid");
+    expect(info.sinfo_stream == 2 && info.sinfo_ppid == htonl(51), "sctp_recvmsg: stream, ppid");
     expect(from.sin_port == name_of(sender).sin_port, "sctp_recvmsg: the sender");
 }
 
 static void send_v(int sender, int receiver)
 {
-    struct sctp_sendv_spa spa = {
-        .sendv_flags = SCTP_SEND_SNDINFO_VALID | SCTP_SEND_PRINFO_VALID,
-        .sendv_sndinfo = {.snd_sid = 1, .snd_ppid = htonl(7)},
-        .sendv_prinfo = {.pr_policy = SCTP_PR_SCTP_TTL, .pr_value = 5000}};
+    struct sctp_sendv_spa spa = {.sendv_flags = SCTP_SEND_SNDINFO_VALID | SCTP_SEND_PRINFO_VALID,
+                                 .sendv_sndinfo = {.snd_sid = 1, .snd_ppid = htonl(7)},
+                                 .sendv_prinfo = {.pr_policy = SCTP_PR_SCTP_TTL, .pr_value = 5000}};
     struct iovec part = {.iov_base = "sendv", .iov_len = 5};
     struct sctp_rcvinfo info = {.rcv_sid = 99};
     char buffer[100];
@@ -133,13 +128,11 @@ static void send_v(int sender, int receiver)
     unsigned type = 0;
     int flags = 0, on = 1;
 
-    check(setsockopt(receiver, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof on),
-          "RECVRCVINFO");
-    expect(sctp_sendv(sender, &part, 1, NULL, 0, &spa, sizeof spa, SCTP_SENDV_SPA, 0) ==
-               5,
+    check(setsockopt(receiver, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof on), "RECVRCVINFO");
+    expect(sctp_sendv(sender, &part, 1, NULL, 0, &spa, sizeof spa, SCTP_SENDV_SPA, 0) == 5,
            "sctp_sendv");
-    expect(sctp_recvv(receiver, &room, 1, NULL, &from_length, &info, &info_length, &type,
-                      &flags) == 5,
+    expect(sctp_recvv(receiver, &room, 1, NULL, &from_length, &info, &info_length, &type, &flags) ==
+               5,
            "sctp_recvv");
     expect(type == SCTP_RECVV_RCVINFO && info.rcv_sid == 1 && info.rcv_ppid == htonl(7),
            "sctp_recvv: stream, ppid");
@@ -157,8 +150,7 @@ static void tells_options(int fd)
     path = status.sstat_primary;
     length = sizeof path;
     expect(sctp_opt_info(fd, 0, SCTP_GET_PEER_ADDR_INFO, &path, &length) == 0 &&
-               path.spinfo_state == SCTP_ACTIVE && path.spinfo_rto > 0 &&
-               path.spinfo_mtu > 0,
+               path.spinfo_state == SCTP_ACTIVE && path.spinfo_rto > 0 && path.spinfo_mtu > 0,
            "sctp_opt_info: SCTP_GET_PEER_ADDR_INFO");
 }
 
@@ -190,16 +182,13 @@ static void inherits_heartbeat(int listener)
 
 static void refuses(void)
 {
-    struct sockaddr_in6 six = {.sin6_family = AF_INET6,
-                               .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     int fd = open_socket();
 
     expect(bind(fd, (struct sockaddr *)&six, sizeof six) == -1 && errno == EINVAL,
            "an IPv6 address on an IPv4 socket");
-    expect(sctp_peeloff(fd, 1) == -1 && errno == EINVAL,
-           "sctp_peeloff: not of one-to-one");
-    expect(bind(fd, (struct sockaddr *)-1, sizeof six) == -1 && errno == EFAULT,
-           "EFAULT");
+    expect(sctp_peeloff(fd, 1) == -1 && errno == EINVAL, "sctp_peeloff: not of one-to-one");
+    expect(bind(fd, (struct sockaddr *)-1, sizeof six) == -1 && errno == EFAULT, "EFAULT");
     close(fd);
 }
 

@@ -34,8 +34,7 @@ static void install(int flags)
 /* The signal comes every 20 ms, until it is switched off. */
 static void alarm_every(int ms)
 {
-    struct itimerval timer = {.it_interval.tv_usec = ms * 1000,
-                              .it_value.tv_usec = ms * 1000};
+    struct itimerval timer = {.it_interval.tv_usec = ms * 1000, .it_value.tv_usec = ms * 1000};
 
     setitimer(ITIMER_REAL, &timer, NULL);
 }
@@ -67,8 +66,8 @@ static int open_listener(void)
     int fd = open_socket();
     socklen_t length = sizeof listener_name;
 
-    listener_name = (struct sockaddr_in){.sin_family = AF_INET,
-                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    listener_name =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     check(bind(fd, (struct sockaddr *)&listener_name, sizeof listener_name), "bind");
     check(listen(fd, 8), "listen");
     check(getsockname(fd, (struct sockaddr *)&listener_name, &length), "getsockname");
@@ -79,8 +78,7 @@ static int connect_to_listener(void)
 {
     int fd = open_socket();
 
-    check(connect(fd, (struct sockaddr *)&listener_name, sizeof listener_name),
-          "connect");
+    check(connect(fd, (struct sockaddr *)&listener_name, sizeof listener_name), "connect");
     return fd;
 }
 
@@ -134,8 +132,7 @@ static void receives(int receiver, int sender)
 
     set_limit(receiver, SO_RCVTIMEO, 5);
     got = recv(receiver, &byte, 1, 0);
-    expect(got == -1 && errno == EINTR,
-           "recv with a time limit is interrupted all the same");
+    expect(got == -1 && errno == EINTR, "recv with a time limit is interrupted all the same");
     set_limit(receiver, SO_RCVTIMEO, 0);
     alarm_every(0);
 }
@@ -201,8 +198,7 @@ static void ppolls(int listener)
     expect(handled == 0, "a blocked signal waits");
     int ready = ppoll(&one, 1, &(struct timespec){.tv_sec = 5}, &before);
     expect(ready == -1 && errno == EINTR && handled == 1, "ppoll lets it in at once");
-    expect(ppoll(&one, 1, &(struct timespec){.tv_nsec = 1000000}, &before) == 0,
-           "ppoll times out");
+    expect(ppoll(&one, 1, &(struct timespec){.tv_nsec = 1000000}, &before) == 0, "ppoll times out");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
