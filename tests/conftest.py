@@ -300,12 +300,6 @@ def answers(count, of=None):
                    for number in range(1, count + 1))
 
 
-def in_own_namespace(kind, script):
-    """The prefix that runs a command in a new namespace of its own, prepared by a script."""
-    as_root = ["--map-root-user"] if os.geteuid() else []
-    return ["unshare", *as_root, f"--{kind}", "sh", "-ec", f'{script}; exec "$@"', "sh"]
-
-
 class DeafHost:
     """Options for start_client, and the operands for it."""
 
@@ -325,6 +319,7 @@ def deaf_host(stack, start_peer):
         start_peer(port)  # takes the only place in the queue; further requests are dropped
         yield DeafHost("127.0.0.1", port)
     else:  # A dummy link drops all packets; it and its addresses are the namespace's own.
-        yield DeafHost("10.0.0.2", 4444, prefix=in_own_namespace(
-            "net", "ip link add deaf type dummy; ip address add 10.0.0.1/24 dev deaf; "
-            "ip link set deaf up"))
+        yield DeafHost("10.0.0.2", 4444, prefix=[
+            "unshare", "--net", "sh", "-ec",
+            "ip link add deaf type dummy; ip address add 10.0.0.1/24 dev deaf; "
+            'ip link set deaf up; exec "$@"', "sh"])

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from conftest import answers, in_own_namespace
+from conftest import answers
 
 STATISTICS = (r"--- {host} port {port} statistics ---\n"
               r"{sent} messages sent, {answered} answered, time (\d+)ms\n"
@@ -48,20 +48,26 @@ def test_verbose_tells_what_the_transport_negotiated(server, run_client, stack):
         + STATISTICS.format(host="127.0.0.1", port=server.port, sent=2, answered=2), output)
 
 
-def test_host_can_be_a_name(server, run_client):
-    assert run_client("localhost", server.port) == (0, answers(5), "")
-    assert run_client("-4", "localhost", server.port) == (0, answers(5), "")
+@pytest.fixture
+def hosts(tmp_path):
+    """An environment in which the name both-here is ::1 first, and then 127.0.0.1."""
+    (tmp_path / "hosts").write_text("::1 both-here\n127.0.0.1 both-here\n")
+    return {"LD_PRELOAD": "libnss_wrapper.so", "NSS_WRAPPER_HOSTS": tmp_path / "hosts"}
 
 
-def test_every_address_of_a_name_is_tried(server, run_client, names, tmp_path):
-    """both-here is ::1 first, where this server does not listen."""
-    (tmp_path / "hosts").write_text("127.0.0.1 both-here\n::1 both-here\n")
-    options = {"prefix": in_own_namespace("mount", f"mount --bind {tmp_path}/hosts /etc/hosts")}
-    assert run_client("-c1", "both-here", server.port, **options) == (0, answers(1), "")
-    status, output, errors = run_client("-v", "-c1", "both-here", server.port, **options)
+@pytest.mark.plain
+def test_host_can_be_a_name(server, run_client, hosts):
+    """Every address is tried, also where the server does not listen."""
+    assert run_client("both-here", server.port, env=hosts) == (0, answers(5), "")
+    assert run_client("-4", "both-here", server.port, env=hosts) == (0, answers(5), "")
+
+
+@pytest.mark.plain
+def test_verbose_client_tells_of_addresses_that_fail(server, run_client, names, hosts):
+    status, output, errors = run_client("-v", "-c1", "both-here", server.port, env=hosts)
     assert status == 0 and answers(1) in output
     assert errors == f"{names[1]}: connect to ::1 port {server.port}: Connection refused\n"
-    assert run_client("-6", "-c1", "both-here", server.port, **options) == (
+    assert run_client("-6", "-c1", "both-here", server.port, env=hosts) == (
         1, "", f"{names[1]}: connect to ::1 port {server.port}: Connection refused\n")
 
 
