@@ -86,7 +86,7 @@ def names(is_sctp):
 @pytest.fixture(scope="session")
 def environment(stack):
     """The environment of everything that a test starts."""
-    env = dict(os.environ, LC_ALL="C", MALLOC_PERTURB_="165")
+    env = dict(os.environ, LC_ALL="C", MALLOC_PERTURB_="165", TSAN_OPTIONS="atexit_sleep_ms=0")
     if stack == "sctp":
         env["SCTP_STACK"] = "kernel"
     if stack == "usrsctp":

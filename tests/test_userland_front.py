@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.stacks("usrsctp")
+pytestmark = [pytest.mark.stacks("usrsctp"), pytest.mark.plain]
 OPEN = "import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)"
 LISTEN = ("import socket, sys; listener = socket.socket(2, 1, 132);"
           "listener.bind(('127.0.0.1', 0)); listener.listen(1);"

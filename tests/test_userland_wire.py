@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.stacks("usrsctp")
+pytestmark = [pytest.mark.stacks("usrsctp"), pytest.mark.plain]
 EXCHANGE = """
 import socket
 listener = socket.socket(socket.{family}, socket.SOCK_STREAM, 132)
