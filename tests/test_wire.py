@@ -1,7 +1,10 @@
 """What goes over the wire, as tshark sees it."""
+import re
 import signal
 
 import pytest
+
+from conftest import ROOT
 
 # chunk types, RFC 9260 section 3.2
 DATA, INIT, INIT_ACK, SACK, HEARTBEAT, HEARTBEAT_ACK, ABORT, SHUTDOWN, SHUTDOWN_ACK = range(9)
@@ -17,9 +20,9 @@ def read_chunks(captured, only="sctp"):
 
 @pytest.fixture
 def whole_life(server, run_client, capture, own_packets):
-    """The capture of three messages, from the connection's first packet to its last."""
+    """The capture of two messages, from the connection's first packet to its last."""
     captured = capture(own_packets(server.port))
-    assert run_client("-c3", "127.0.0.1", server.port)[0] == 0
+    assert run_client("-c2", "127.0.0.1", server.port)[0] == 0
     server.read_line()
     assert server.read_line() == "Connection from 127.0.0.1 closed by remote peer.\n"
     assert server.finish(signal.SIGINT)[0] == 0
@@ -34,9 +37,9 @@ def test_sctp_life(server, whole_life):
     assert chunks[:4] == [(here, INIT), (there, INIT_ACK), (here, COOKIE_ECHO), (there, COOKIE_ACK)]
     assert chunks[-3:] == [(here, SHUTDOWN), (there, SHUTDOWN_ACK), (here, SHUTDOWN_COMPLETE)]
     exchanged = chunks[4:-3]
-    assert [chunk for chunk in exchanged if chunk[1] == DATA] == [(here, DATA), (there, DATA)] * 3
+    assert [chunk for chunk in exchanged if chunk[1] == DATA] == [(here, DATA), (there, DATA)] * 2
     assert {kind for _, kind in exchanged} == {DATA, SACK}
-    assert acknowledged(whole_life, here) == acknowledged(whole_life, there) == 3
+    assert acknowledged(whole_life, here) == acknowledged(whole_life, there) == 2
 
 
 def acknowledged(captured, port):
@@ -46,6 +49,36 @@ def acknowledged(captured, port):
                          only=f"sctp.dstport == {port}")
     highest = max(int(value) for row in acks for cell in row for value in cell)
     return sum(int(tsn) <= highest for row in sent for tsn in row[0])
+
+
+def list_readme(heading):
+    """The README's packets below a heading: the sender and the chunks, or flags, of each."""
+    listed = (ROOT / "README.md").read_text().partition(heading)[2].split("```")[1]
+    return re.findall(r"^ *\d+  (client|server) → \w+  (.*?)(?:   .*)?$", listed, re.M)
+
+
+@pytest.mark.stacks("sctp")
+def test_readme_lists_what_sctp_sends(server, whole_life):
+    listed = [(sender, chunk) for sender, chunks in list_readme("SCTP, on a kernel that has it:")
+              for chunk in re.findall(r"([A-Z_]+)(?: \(.*?\))?", chunks) if chunk != "SACK"]
+    names = {DATA: "DATA", INIT: "INIT", INIT_ACK: "INIT_ACK", COOKIE_ECHO: "COOKIE_ECHO",
+             COOKIE_ACK: "COOKIE_ACK", SHUTDOWN: "SHUTDOWN", SHUTDOWN_ACK: "SHUTDOWN_ACK",
+             SHUTDOWN_COMPLETE: "SHUTDOWN_COMPLETE"}
+    assert listed == [("server" if port == str(server.port) else "client", names[kind])
+                      for port, kind in read_chunks(whole_life) if kind != SACK]
+
+
+@pytest.mark.stacks("tcp")
+def test_readme_lists_what_tcp_sends(server, whole_life):
+    def without_acks(packets):
+        return [packet for packet in packets if packet[1] != "[ACK]"]
+    rows = whole_life.read("tcp.srcport", "_ws.col.Info")
+    sent = [("server" if port[0] == str(server.port) else "client",
+             re.search(r"\[.*?\]", ",".join(info))[0]) for port, info in rows]
+    sent = [(sender, flags.replace(",", ", ").replace("  ", " ")) for sender, flags in sent]
+    listed = [(sender, re.search(r"\[.*?\]", flags)[0])
+              for sender, flags in list_readme("packets of port 9899. TCP:")]
+    assert without_acks(listed) == without_acks(sent)
 
 
 @pytest.mark.stacks("usrsctp")
@@ -77,7 +110,7 @@ def test_tcp_life(server, whole_life):
         (here, False, True), (there, False, True)]
     assert not any(reset[0] == "1" for *_, reset, _ in packets)
     assert [(port[0], int(size[0])) for port, _, _, _, size in packets if size[0] != "0"] == [
-        (here, 64), (there, 2)] * 3
+        (here, 64), (there, 2)] * 2
 
 
 @pytest.mark.stacks("tcp")
