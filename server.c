@@ -77,22 +77,13 @@ static int parse_arguments(int argc, char *argv[])
     return 0;
 }
 
-/* Returns the exit status. A line that could not be written yet is tried again here. */
-static int finish_output(void)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return EXIT_SUCCESS;
-    warn("stdout");
-    return EXIT_FAILURE;
-}
-
 static int print_help(void)
 {
     printf(USAGE "  -6    listen on IPv6 as well as on IPv4\n"
                  "  -v    tell of every read\n"
                  "  PORT  0 to 65535, 0 lets the system pick (default %d)\n",
            SERVER_PORT);
-    return finish_output();
+    return 0;
 }
 
 static void ask_to_stop(int signal_number)
@@ -317,6 +308,24 @@ static void end_connections(void)
     }
 }
 
+/* Returns 0 after a signal has ended it, or -1 after saying why it could not begin. */
+static int serve(void)
+{
+    if (handle_signals() == -1 || raise_file_limit() == -1) {
+        warn("start");
+        return -1;
+    }
+    int listener = open_listener();
+    if (listener == -1)
+        return -1;
+    printf("Listening on port %ld\n", options.port);
+    accept_connections(listener);
+    close(listener);
+    end_connections();
+    printf("Served %lu connections, %lu messages.\n", connections_served, messages_served);
+    return 0;
+}
+
 int main(int argc, char *argv[])
 {
     if (parse_arguments(argc, argv) == -1) {
@@ -324,17 +333,8 @@ int main(int argc, char *argv[])
         return EXIT_MISUSE;
     }
     setvbuf(stdout, NULL, _IOLBF, 0); // line by line, also into a pipe
-    if (options.help)
-        return print_help();
-    if (handle_signals() == -1 || raise_file_limit() == -1)
-        err(EXIT_FAILURE, "start");
-    int listener = open_listener();
-    if (listener == -1)
-        return EXIT_FAILURE;
-    printf("Listening on port %ld\n", options.port);
-    accept_connections(listener);
-    close(listener);
-    end_connections();
-    printf("Served %lu connections, %lu messages.\n", connections_served, messages_served);
-    return finish_output();
+    int result = options.help ? print_help() : serve();
+    if (fflush(stdout) == EOF || ferror(stdout)) // serving went on without it until here
+        err(EXIT_FAILURE, "stdout");
+    return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
