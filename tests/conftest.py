@@ -237,7 +237,7 @@ class Capture:
         self.marker.bind(("127.0.0.1", 0))
         self.marker_port = self.marker.getsockname()[1]
         self.tcpdump = Program(
-            ["tcpdump", "-i", "lo", "-s", "0", "--immediate-mode", "-U", "-Z", "root", "-w", path,
+            ["tcpdump", "-i", "lo", "-s", "2000", "-B", "16384", "--immediate-mode", "-U", "-Z", "root", "-w", path,
              f"({packet_filter}) or udp port {self.marker_port}"])
         while "listening on" not in self.tcpdump.read_line("stderr"):
             pass

@@ -143,6 +143,7 @@ void stack_upcall(struct socket *so, void *argument, int flags);
 /* ---- wire.c */
 int wire_open(enum us_side side); /* locked; opens that UDP socket. 0, or -1 with errno */
 void wire_close_all(void);        /* locked */
+void wire_close_sockets(void);
 void wire_reset_after_fork(void);
 void wire_receive(void); /* takes the lock itself: all packets that are there */
 /* Packets between sockets of this very process arrive as if the kernel had delivered

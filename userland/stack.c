@@ -121,7 +121,7 @@ static void run_timers(uint64_t now)
 {
     uint64_t ms = now / 1000000u;
 
-    if (ms - clock_ms < TICK_MS)
+    if (!running || ms - clock_ms < TICK_MS)
         return;
     usrsctp_handle_timers((uint32_t)(ms - clock_ms));
     clock_ms = ms;
@@ -346,7 +346,10 @@ __attribute__((destructor)) static void leave(void)
         run_timers(now_ns());
     }
     running = false;
-    wire_close_all();
+    if (all_socks == NULL)
+        wire_close_all();
+    else
+        wire_close_sockets(); // other threads still run, and may ask for their peers' names
     wait_kick();
     stack_unlock();
     pthread_join(thread, NULL);

@@ -153,7 +153,7 @@ int wire_open(enum us_side side)
     return 0;
 }
 
-static void close_sockets(void)
+void wire_close_sockets(void)
 {
     for (int side = 0; side < SIDE_COUNT; side++) {
         if (sockets[side] >= 0)
@@ -180,7 +180,7 @@ static void forget_links(void)
 
 void wire_close_all(void)
 {
-    close_sockets();
+    wire_close_sockets();
     for (int i = 0; i < BUCKETS; i++)
         free_list(buckets[i]);
     free_list(free_links);
@@ -191,7 +191,7 @@ void wire_close_all(void)
 void wire_reset_after_fork(void)
 {
     pthread_mutex_init(&receiving, NULL);
-    close_sockets();
+    wire_close_sockets();
     forget_links();
 }
 
