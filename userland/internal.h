@@ -180,6 +180,7 @@ int waiter_sleep(struct us_waiter *waiter, uint64_t deadline_ns);
 /* One round of waiting for sock to change; locked on entry and on return. */
 int sock_wait(struct us_sock *sock, uint64_t deadline_ns);
 uint64_t deadline_after(uint64_t timeout_ns); /* 0: NEVER */
+int milliseconds_until(uint64_t deadline_ns); /* for poll: rounded up, -1 for NEVER */
 void wait_engine_round(int timeout_ms);       /* the stack's thread: sleep, then receive */
 void wait_kick(void);
 void wait_wake(atomic_uint *word);

@@ -572,18 +572,6 @@ static int translate_events(int epoll_fd, struct epoll_event *events, int count)
     return kept;
 }
 
-static int milliseconds_left(uint64_t deadline_ns)
-{
-    uint64_t now = now_ns();
-
-    if (deadline_ns == NEVER)
-        return -1;
-    if (deadline_ns <= now)
-        return 0;
-    uint64_t ms = (deadline_ns - now + 999999u) / 1000000u;
-    return ms > INT_MAX ? INT_MAX : (int)ms;
-}
-
 int us_epoll_pwait(int epoll_fd, struct epoll_event *events, int count,
                    const struct timespec *timeout, const sigset_t *mask)
 {
@@ -591,7 +579,7 @@ int us_epoll_pwait(int epoll_fd, struct epoll_event *events, int count,
         return -1;
     uint64_t deadline_ns = deadline_of(timeout);
     for (;;) {
-        int found = k_epoll_pwait(epoll_fd, events, count, milliseconds_left(deadline_ns), mask);
+        int found = k_epoll_pwait(epoll_fd, events, count, milliseconds_until(deadline_ns), mask);
         if (found <= 0)
             return found;
         found = translate_events(epoll_fd, events, found);

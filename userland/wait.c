@@ -169,7 +169,7 @@ static bool may_lead(void)
     return atomic_load(&allowed);
 }
 
-static int milliseconds_until(uint64_t deadline_ns)
+int milliseconds_until(uint64_t deadline_ns)
 {
     uint64_t now = now_ns();
 

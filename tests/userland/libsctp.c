@@ -1,42 +1,10 @@
 /* The functions of libsctp (lksctp-tools): they reach the stack through the socket calls.
  * Run by test_userland_calls.py, over any stack. Exit status 0: all is as it should be.
  */
+#include "check.h"
 #include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <netinet/sctp.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-static int failures;
-
-static void expect(bool holds, const char *what)
-{
-    int saved = errno;
-
-    printf("%s: %s\n", what, holds ? "ok" : "FAILED");
-    if (!holds)
-        printf("  errno %s\n", strerror(saved));
-    failures += !holds;
-}
-
-static int check(int result, const char *what)
-{
-    if (result < 0) {
-        perror(what);
-        exit(1);
-    }
-    return result;
-}
-
-static int open_socket(void)
-{
-    return check(socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP), "socket");
-}
 
 static struct sockaddr_in address_of(const char *host, in_port_t port)
 {

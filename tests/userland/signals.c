@@ -1,21 +1,14 @@
 /* EINTR and SA_RESTART of the calls that wait, as signal(7) has them; Python would hide
  * it. Run by test_userland_calls.py, over any stack. Exit status 0: all is as it should
  * be. */
-#include <errno.h>
-#include <netinet/in.h>
+#include "check.h"
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t handled;
-static int failures;
 
 static void handle(int number)
 {
@@ -37,26 +30,6 @@ static void alarm_every(int ms)
     struct itimerval timer = {.it_interval.tv_usec = ms * 1000, .it_value.tv_usec = ms * 1000};
 
     setitimer(ITIMER_REAL, &timer, NULL);
-}
-
-static void expect(bool holds, const char *what)
-{
-    printf("%s: %s\n", what, holds ? "ok" : "FAILED");
-    failures += !holds;
-}
-
-static int check(int result, const char *what)
-{
-    if (result < 0) {
-        perror(what);
-        exit(1);
-    }
-    return result;
-}
-
-static int open_socket(void)
-{
-    return check(socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP), "socket");
 }
 
 static struct sockaddr_in listener_name;
