@@ -296,11 +296,11 @@ static void end_connections(void)
 {
     const struct timespec pause = {.tv_nsec = 10000000};
     bool any = true;
-    for (int waited_ms = 0; any && waited_ms < 750; waited_ms += 10) {
+    for (int waited_ms = 0; any && waited_ms < 500; waited_ms += 10) {
         struct connection *connection;
         pthread_mutex_lock(&connections_lock);
         LIST_FOREACH(connection, &connections, entry)
-        shutdown(connection->fd, waited_ms < 500 ? SHUT_WR : SHUT_RDWR);
+        shutdown(connection->fd, waited_ms < 400 ? SHUT_WR : SHUT_RDWR);
         any = !LIST_EMPTY(&connections);
         pthread_mutex_unlock(&connections_lock);
         if (any)
