@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 IPPROTO_SCTP = 132
 PATIENCE_S = 120  # for what takes a moment on an idle machine
 VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full",
-            "--errors-for-leak-kinds=definite", "--track-fds=yes"]
+            "--errors-for-leak-kinds=definite", "--show-leak-kinds=definite", "--track-fds=yes"]
 
 
 def pytest_addoption(parser):
