@@ -97,7 +97,7 @@ struct us_sock {
     struct us_replay *replay; /* options to set again on a fresh stack socket */
 
     struct us_watch *watches; /* who waits for a change */
-    unsigned waits;           /* how often somebody has */
+    unsigned waits;           /* how often somebody has, since one was long */
     bool changed;             /* is on the list of changed sockets */
     struct us_sock *changed_next;
     struct us_sock *all_next, **all_link; /* every open socket */
@@ -160,7 +160,7 @@ extern atomic_uint wire_data_sent; /* packets with DATA that went out */
 /* ---- wait.c */
 struct us_waiter {
     atomic_uint fired;
-    bool leads;
+    bool quiet, leads;
 };
 struct us_watch {
     struct us_waiter *waiter;

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 enum { LEADER, ENGINE, EPOLL_COUNT };
 
@@ -30,7 +31,11 @@ static atomic_uint woken;                  /* counts waiters that were woken */
 #define HOT_TICK_MS 1
 #define ABSENT_NS 500000u /* a leader that has been away for this long does not come back soon */
 #define QUIET_WAITS 16    /* the first waits for a socket do not lead */
-#define FOREIGN_LIMIT 3   /* wake-ups of others in a row, after which another leads better */
+#define LONG_WAIT_NS 100000000u /* after which it is quiet again */
+#define OWN_FRAME 512u          /* more than give_back_stack itself needs */
+#define DEEPEST 65536u          /* further down nobody has been */
+#define MAX_THREAD_STACK (UINT64_C(1) << 30)
+#define FOREIGN_LIMIT 3 /* wake-ups of others in a row, after which another leads better */
 
 static int futex_wait(atomic_uint *word, unsigned value, uint64_t deadline_ns)
 {
@@ -206,14 +211,15 @@ static int lead_once(struct us_waiter *waiter, uint64_t deadline_ns)
     return 0;
 }
 
-/* A conversation has to be a lively one: the stack runs deep, and a thread that has led
- * once keeps the memory that its own stack then took. */
+/* A conversation has to be a lively one: who leads runs the stack, which takes memory of its own
+ * stack. */
 void waiter_begin(struct us_waiter *waiter, struct us_sock *sock)
 {
     bool vacant = false;
 
-    waiter->leads = ++sock->waits > QUIET_WAITS && may_lead() &&
-                    atomic_compare_exchange_strong(&led, &vacant, true);
+    waiter->quiet = ++sock->waits <= QUIET_WAITS;
+    waiter->leads =
+        !waiter->quiet && may_lead() && atomic_compare_exchange_strong(&led, &vacant, true);
 }
 
 static void leave_lead(struct us_waiter *waiter, bool for_good)
@@ -248,10 +254,46 @@ static int sleep_leading(struct us_waiter *waiter, uint64_t deadline_ns)
     return 0;
 }
 
+/* The lowest address of this thread's stack. UINTPTR_MAX where that is not known, and for main: it
+ * has but one. */
+static uintptr_t find_stack_end(void)
+{
+    pthread_attr_t attributes;
+    void *end;
+    size_t size;
+
+    if (getpid() == gettid() || pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return UINTPTR_MAX;
+    pthread_attr_getstack(&attributes, &end, &size);
+    pthread_attr_destroy(&attributes);
+    return (uintptr_t)end;
+}
+
+/* SCTP runs deep: a send takes pages of the thread's stack that it does not need while it sleeps.
+ * With a thread per connection, they are a good part of what each costs: MADV_DONTNEED frees
+ * what lies below the frames that are in use (madvise(2)). */
+static __attribute__((noinline)) void give_back_stack(void)
+{
+    static _Thread_local uintptr_t end;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t page_mask = ~((uintptr_t)getpagesize() - 1);
+
+    if (end == 0)
+        end = find_stack_end();
+    if (here < end || here - end > MAX_THREAD_STACK) /* a coroutine's, say: leave it alone */
+        return;
+    uintptr_t to = (here - OWN_FRAME) & page_mask;
+    uintptr_t from = to - end > DEEPEST ? to - DEEPEST : end;
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 int waiter_sleep(struct us_waiter *waiter, uint64_t deadline_ns)
 {
     if (waiter->leads && sleep_leading(waiter, deadline_ns) < 0)
         return -1;
+    if (waiter->quiet)
+        give_back_stack();
     while (atomic_load(&waiter->fired) == 0)
         if (futex_wait(&waiter->fired, 0, deadline_ns) < 0 && errno != EAGAIN)
             return -1;
@@ -262,6 +304,7 @@ int sock_wait(struct us_sock *sock, uint64_t deadline_ns)
 {
     struct us_waiter waiter = {.fired = 0};
     struct us_watch watch;
+    uint64_t began_ns = now_ns();
 
     watch_add(&watch, sock, &waiter);
     waiter_begin(&waiter, sock);
@@ -269,6 +312,8 @@ int sock_wait(struct us_sock *sock, uint64_t deadline_ns)
     int result = waiter_sleep(&waiter, deadline_ns);
     int saved = errno;
     stack_lock();
+    if (now_ns() - began_ns > LONG_WAIT_NS)
+        sock->waits = 0;
     waiter_end(&waiter);
     watch_remove(&watch);
     errno = saved;
