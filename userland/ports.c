@@ -11,6 +11,7 @@
 
 #define BUCKETS 1024
 #define LAST_PRIVILEGED 1023
+#define MAX_STEP 64
 
 static struct us_sock *buckets[BUCKETS]; /* sockets by port */
 
@@ -173,18 +174,20 @@ static bool port_unused(unsigned port)
     return true;
 }
 
-/* A port that nobody has, from the range that the kernel uses. 0, or -1 with EADDRINUSE.
- */
+/* A port that nobody has, from the range that the kernel uses: some steps of random width further,
+ * so not one whose last association may still be ending. 0, or -1 with EADDRINUSE. */
 static int join_ephemeral(struct us_sock *sock)
 {
+    static unsigned last_picked;
     unsigned first, last, random = 0;
 
     ephemeral_range(&first, &last);
     unsigned count = last - first + 1;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = (unsigned)now_ns();
+    last_picked += last_picked == 0 ? random % count : 1 + random % MAX_STEP;
     for (unsigned i = 0; i < count; i++) {
-        unsigned port = first + (random + i) % count;
+        unsigned port = first + (last_picked + i) % count;
         if (port_unused(port)) {
             join(sock, (uint16_t)port);
             return 0;

@@ -145,6 +145,8 @@ static void set_up_usrsctp(void)
     usrsctp_sysctl_set_sctp_recvspace(BUFFER_SIZE);
     usrsctp_sysctl_set_sctp_max_chunks_on_queue(4096);
     usrsctp_sysctl_set_sctp_nr_incoming_streams_default(65535);
+    /* Like Linux: tags are random, none is remembered for a minute after its end. */
+    usrsctp_sysctl_set_sctp_vtag_time_wait(0);
     /* As Linux has them by default; ECN and address changes have no way through AF_CONN.
      */
     usrsctp_sysctl_set_sctp_ecn_enable(0);
