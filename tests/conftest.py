@@ -268,6 +268,8 @@ class Capture:
 @pytest.fixture
 def capture(tmp_path, environment):
     """capture(filter) starts one; the filter is tcpdump's."""
+    if os.geteuid() != 0:
+        pytest.skip("capturing needs root")
     captures = []
 
     def start_it(packet_filter, udp_port=environment.get("SCTP_UDP_PORT")):

@@ -1,0 +1,73 @@
+"""What the build promises: installing, building where libusrsctp is missing, running without rights."""
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from conftest import ROOT, answers
+
+pytestmark = [pytest.mark.stacks("usrsctp"), pytest.mark.plain]
+NOBODY = {"user": 65534, "group": 65534, "extra_groups": []}
+
+
+def cmake(*arguments):
+    done = subprocess.run(["cmake", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_installed_withusrsctp(start, build, tmp_path):
+    if not os.access(build, os.W_OK):
+        pytest.skip("cmake --install writes its manifest there")
+    opens_socket = "import socket; print(socket.socket(type=socket.SOCK_STREAM, proto=132).proto)"
+
+    def install_and_run(prefix):
+        cmake("--install", build, "--prefix", prefix)
+        return start([prefix / "bin/withusrsctp", sys.executable, "-c", opens_socket]).finish()
+
+    assert install_and_run(tmp_path / "prefix") == (0, "132\n", "")
+    status, output, errors = install_and_run(tmp_path / "a prefix")
+    assert (status, output) == (1, "")
+    assert errors.startswith(f"withusrsctp: {tmp_path}/a prefix/lib")
+    assert errors.endswith("libwithusrsctp.so: LD_PRELOAD cannot hold a path with a blank or a colon\n")
+
+
+def test_without_libusrsctp(tmp_path, start):
+    """Configuring says what is lost; the programs are built, and say what to do."""
+    said = cmake("-S", ROOT, "-B", tmp_path, "-DUSRSCTP_LIBRARY=NO")
+    assert ("userland: libusrsctp not found (Debian: libusrsctp-dev): the programs need a kernel with "
+            "SCTP, and withusrsctp is not built") in said
+    cmake("--build", tmp_path, "--target", "server-sctp", "client-sctp")
+    server = start([tmp_path / "server-sctp", 0], env={"SCTP_STACK": "auto"})
+    if has_sctp():
+        server.read_line()
+        return
+    hint = 'Protocol not supported (no SCTP in this kernel? "modprobe sctp", or install libusrsctp-dev and rebuild)'
+    assert server.finish() == (1, "", f"server-sctp: socket: {hint}\n")
+    client = start([tmp_path / "client-sctp", "127.0.0.1"])
+    assert client.finish() == (1, "", f"client-sctp: connect to 127.0.0.1 port 4444: {hint}\n")
+
+
+def has_sctp():
+    return "SCTP" in pathlib.Path("/proc/net/protocols").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become nobody")
+def test_needs_no_rights(start, build):
+    """From a directory that nobody can read, too: the build may lie below one that is not."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        directory.chmod(0o755)
+        for program in ("server-sctp", "client-sctp"):
+            shutil.copy(build / program, directory)
+        server = start([directory / "server-sctp", 0], **NOBODY)
+        port = server.read_line().split()[-1]
+        client = start([directory / "client-sctp", "127.0.0.1", port], **NOBODY)
+        assert client.finish() == (0, answers(5), "")
+        status, output, errors = server.finish(signal.SIGINT)
+        assert (status, errors) == (0, "") and output.endswith("Served 1 connections, 5 messages.\n")
