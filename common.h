@@ -28,6 +28,10 @@
 #define SERVER_BUFFER_SIZE 65536
 #endif
 
+#ifndef SERVER_TIMEOUT_S
+#define SERVER_TIMEOUT_S 3600
+#endif
+
 #ifndef CLIENT_SEND_COUNT
 #define CLIENT_SEND_COUNT 5
 #endif

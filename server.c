@@ -9,6 +9,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/sctp.h>
@@ -29,7 +30,8 @@
 
 #include "common.h"
 
-#define USAGE "usage: server [-6] [-v] [PORT]\n"
+#define USAGE "usage: server [-6v] [-m COUNT] [-W SECONDS] [PORT]\n"
+#define SHORT_SIZE (SERVER_BUFFER_SIZE < 1024 ? SERVER_BUFFER_SIZE : 1024)
 #define STACK_SIZE (SERVER_BUFFER_SIZE + 65536) // the usual 8 MB are too much for 20,000 threads
 
 struct connection {
@@ -37,52 +39,64 @@ struct connection {
     int fd;
     char address[INET6_ADDRSTRLEN + 16]; // as in fe80::1%eth0
     const char *peer;                    // the part of address to show
+    time_t incomplete_since_s;           // when we had to wait for the rest of a message, or 0
 };
 
 static struct {
     bool ipv6, verbose, help;
-    long port;
-} options = {.port = SERVER_PORT};
+    long port, connections_max, wait_s;
+} options = {.port = SERVER_PORT, .wait_s = SERVER_TIMEOUT_S};
 
 static atomic_bool stopping;
 static atomic_ulong connections_served, messages_served;
 static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER;
 static LIST_HEAD(, connection) connections = LIST_HEAD_INITIALIZER(connections);
+static atomic_long connections_open;
+
+static int parse_whole(const char *what, const char *text, long max, long *value)
+{
+    char *end;
+    *value = strtol(text, &end, 10);
+    if (end != text && *end == '\0' && *value >= 0 && *value <= max)
+        return 0;
+    warnx("%s %s: not a whole number from 0 to %ld", what, text, max);
+    return -1;
+}
 
 /* Returns 0, or -1 after saying what makes no sense. */
 static int parse_arguments(int argc, char *argv[])
 {
-    int option;
+    int option, result = 0;
     opterr = 0;
-    while ((option = getopt(argc, argv, "6vh")) != -1) {
+    while (result == 0 && (option = getopt(argc, argv, ":6hm:vW:")) != -1) {
         switch (option) {
         case '6': options.ipv6 = true; break;
-        case 'v': options.verbose = true; break;
         case 'h': options.help = true; break;
+        case 'm': result = parse_whole("-m", optarg, INT_MAX, &options.connections_max); break;
+        case 'v': options.verbose = true; break;
+        case 'W': result = parse_whole("-W", optarg, INT_MAX, &options.wait_s); break;
+        case ':': warnx("-%c: needs a value", optopt); return -1;
         default: warnx("-%c: unknown option", optopt); return -1;
         }
     }
-    if (argc - optind > 1) {
+    if (result == 0 && argc - optind > 1) {
         warnx("%s: only one PORT can be given", argv[optind + 1]);
         return -1;
     }
-    if (optind == argc)
-        return 0;
-    char *end;
-    options.port = strtol(argv[optind], &end, 10);
-    if (end == argv[optind] || *end != '\0' || options.port < 0 || options.port > 65535) {
-        warnx("port %s: not a whole number from 0 to 65535", argv[optind]);
-        return -1;
-    }
-    return 0;
+    if (result == 0 && optind < argc)
+        result = parse_whole("port", argv[optind], 65535, &options.port);
+    return result;
 }
 
 static int print_help(void)
 {
-    printf(USAGE "  -6    listen on IPv6 as well as on IPv4\n"
-                 "  -v    tell of every read\n"
-                 "  PORT  0 to 65535, 0 lets the system pick (default %d)\n",
-           SERVER_PORT);
+    printf(USAGE
+           "  -6          listen on IPv6 as well as on IPv4\n"
+           "  -m COUNT    serve at most so many connections at once (default 0, no limit)\n"
+           "  -v          tell of every read\n"
+           "  -W SECONDS  longest wait for a message to be complete, 0 for ever (default %d)\n"
+           "  PORT        0 to 65535, 0 lets the system pick (default %d)\n",
+           SERVER_TIMEOUT_S, SERVER_PORT);
     return 0;
 }
 
@@ -136,6 +150,15 @@ static int watch_peers(int fd)
     return setsockopt(fd, PROTO, SCTP_ASSOCINFO, &association, sizeof(association));
 }
 
+/* A recv or send that takes longer fails with EAGAIN. */
+static int limit_waits(int fd)
+{
+    struct timeval wait = {.tv_sec = options.wait_s};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) == -1)
+        return -1;
+    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+}
+
 /* Binds to all local addresses; options.port becomes the port that it got. */
 static int bind_to_port(int fd)
 {
@@ -162,7 +185,7 @@ static int open_listener(void)
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1 ||
         set_option(fd, PROTO, PROTO == IPPROTO_SCTP ? SCTP_NODELAY : TCP_NODELAY, 1) == -1 ||
         (options.ipv6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) == -1) ||
-        watch_peers(fd) == -1)
+        watch_peers(fd) == -1 || limit_waits(fd) == -1)
         warn("socket options");
     else if (bind_to_port(fd) == -1 || listen(fd, SERVER_LISTEN_QUEUE_SIZE) == -1)
         warn("listen on port %ld", options.port);
@@ -187,23 +210,45 @@ static ssize_t receive(int fd, char *buffer, size_t size, int *ends)
     return received;
 }
 
-/* Returns 0 when the connection has ended, -1 with errno when it broke. */
-static int answer_messages(const struct connection *connection)
+/* A peer that sends a byte now and then must not go on for ever either. */
+static bool waited_too_long(struct connection *connection)
 {
-    char buffer[SERVER_BUFFER_SIZE];
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (connection->incomplete_since_s == 0)
+        connection->incomplete_since_s = now.tv_sec;
+    return options.wait_s > 0 && now.tv_sec - connection->incomplete_since_s > options.wait_s;
+}
+
+/*
+ * Returns 0 when the connection has ended, -1 with errno when it broke or took too long (EAGAIN),
+ * or a number above 0 after a read that has filled the buffer.
+ */
+static ssize_t answer_messages(struct connection *connection, size_t size)
+{
+    char buffer[size];
     int ends;
     ssize_t received;
-    while ((received = receive(connection->fd, buffer, sizeof(buffer), &ends)) > 0) {
+    do {
+        received = receive(connection->fd, buffer, size, &ends);
+        if (received <= 0)
+            break;
         if (options.verbose)
             printf("Read %zd bytes from %s, %d end%s of message.\n", received, connection->peer,
                    ends, ends == 1 ? "" : "s");
+        if (ends > 0)
+            connection->incomplete_since_s = 0;
+        else if (waited_too_long(connection)) {
+            errno = EAGAIN;
+            return -1;
+        }
         for (; ends > 0; ends--)
             if (send(connection->fd, ANSWER, ANSWER_SIZE, 0) == ANSWER_SIZE)
                 messages_served++;
             else if (!stopping) // once main has shut it down, we only read what still comes
                 return -1;
-    }
-    return (int)received;
+    } while (received < (ssize_t)size);
+    return received;
 }
 
 static void end_connection(struct connection *connection)
@@ -213,14 +258,20 @@ static void end_connection(struct connection *connection)
     close(connection->fd);
     pthread_mutex_unlock(&connections_lock);
     free(connection);
+    connections_open--;
 }
 
 static void *serve_connection(void *argument)
 {
     struct connection *connection = argument;
-    int result = answer_messages(connection);
+    // Memory that a thread has not touched costs nothing: the large buffer waits for a long
+    // message.
+    ssize_t result = answer_messages(connection, SHORT_SIZE);
+    while (result > 0)
+        result = answer_messages(connection, SERVER_BUFFER_SIZE);
     if (result == -1 && !stopping)
-        warn("connection from %s", connection->peer);
+        warnx("connection from %s: %s", connection->peer,
+              errno == EAGAIN ? "took too long (-W)" : strerror(errno));
     else if (!stopping)
         printf("Connection from %s closed by remote peer.\n", connection->peer);
     end_connection(connection);
@@ -246,6 +297,10 @@ static int start_thread(struct connection *connection)
 /* Returns 0, or -1 after saying what the system ran out of. */
 static int accept_connection(int listener)
 {
+    if (options.connections_max > 0 && connections_open >= options.connections_max) {
+        warnx("accept: %ld connections are open (-m)", options.connections_max);
+        return -1;
+    }
     struct sockaddr_in6 peer;
     socklen_t size = sizeof(peer);
     int fd = accept(listener, (struct sockaddr *)&peer, &size);
@@ -266,6 +321,7 @@ static int accept_connection(int listener)
     connection->peer = connection->address + (mapped ? strlen("::ffff:") : 0);
     printf("Got connection from %s\n", connection->peer);
     connections_served++;
+    connections_open++;
     pthread_mutex_lock(&connections_lock);
     LIST_INSERT_HEAD(&connections, connection, entry);
     pthread_mutex_unlock(&connections_lock);

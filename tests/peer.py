@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 import sys
+import time
 
 
 class Commands:
@@ -58,6 +59,12 @@ class Commands:
         except TimeoutError:
             self.sock.settimeout(None)
         return sent
+
+    def trickle(self, text, pause_s):
+        """Sends it again and again, until there is an error."""
+        while True:
+            self.sock.send(text.encode("latin-1"))
+            time.sleep(pause_s)
 
     def shutdown(self):
         self.sock.shutdown(socket.SHUT_WR)

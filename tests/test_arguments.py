@@ -2,14 +2,16 @@
 import pytest
 
 USAGE = {
-    "server": "usage: server [-6] [-v] [PORT]\n",
+    "server": "usage: server [-6v] [-m COUNT] [-W SECONDS] [PORT]\n",
     "client": "usage: client [-46qv] [-c COUNT] [-i SECONDS] [-s SIZE] [-W SECONDS] HOST [PORT]\n",
 }
 HELP = {
     "server": """\
-  -6    listen on IPv6 as well as on IPv4
-  -v    tell of every read
-  PORT  0 to 65535, 0 lets the system pick (default 4444)
+  -6          listen on IPv6 as well as on IPv4
+  -m COUNT    serve at most so many connections at once (default 0, no limit)
+  -v          tell of every read
+  -W SECONDS  longest wait for a message to be complete, 0 for ever (default 3600)
+  PORT        0 to 65535, 0 lets the system pick (default 4444)
 """,
     "client": """\
   -4, -6      use IPv4 only, IPv6 only
@@ -56,6 +58,14 @@ def test_server_refuses_a_bad_port(run, port):
         2, "", f"{name}: port {port}: not a whole number from 0 to 65535\n{USAGE['server']}")
 
 
+@pytest.mark.parametrize("value", (*NOT_NUMBERS, "-1", "1.5", "2147483648"))
+@pytest.mark.parametrize("option", ("-m", "-W"))
+def test_server_refuses_a_bad_limit(run, option, value):
+    name, result = run("server", option, value)
+    assert result == (2, "", f"{name}: {option} {value}: not a whole number from 0 to 2147483647\n"
+                      + USAGE["server"])
+
+
 @pytest.mark.parametrize("port", (*NOT_NUMBERS, "0", "-1", "65536", "1.5"))
 def test_client_refuses_a_bad_port(run, port):
     name, result = run("client", "--", "127.0.0.1", port)
@@ -88,6 +98,7 @@ def test_client_needs_some_time(run):
 @pytest.mark.parametrize("program, arguments, error", (
     ("server", ["-x"], "-x: unknown option"),
     ("server", ["-6vz"], "-z: unknown option"),
+    ("server", ["-m"], "-m: needs a value"),
     ("server", ["1", "2"], "2: only one PORT can be given"),
     ("client", [], "no HOST given"),
     ("client", ["-q"], "no HOST given"),
