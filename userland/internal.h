@@ -83,6 +83,7 @@ struct us_sock {
     uint64_t receive_timeout_ns, send_timeout_ns; /* 0: none */
     int send_buffer, receive_buffer;              /* as SO_SNDBUF and SO_RCVBUF report */
     struct linger linger;
+    int fragment_interleave, partial_delivery_point; /* as set */
 
     uint16_t port;          /* bound to, 0 for not yet */
     unsigned address_count; /* 1 and the wildcard, or those that bind and bindx named */

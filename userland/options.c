@@ -191,11 +191,19 @@ static int get_event(struct us_sock *sock, void *value, socklen_t *length)
     return 0;
 }
 
-/* ---- helpers for the options below: each takes and gives Linux's struct */
+/* ---- helpers for the options below: each takes and gives Linux's struct. Some have to be of
+ * the very size, some may be longer: as net/sctp/socket.c has it. */
 
 #define TAKE(variable)                                                                             \
     do {                                                                                           \
         if (length < sizeof(variable))                                                             \
+            return fail(EINVAL);                                                                   \
+        memcpy(&(variable), value, sizeof(variable));                                              \
+    } while (0)
+
+#define TAKE_EXACTLY(variable)                                                                     \
+    do {                                                                                           \
+        if (length != sizeof(variable))                                                            \
             return fail(EINVAL);                                                                   \
         memcpy(&(variable), value, sizeof(variable));                                              \
     } while (0)
@@ -237,7 +245,7 @@ static int set_rtoinfo(struct us_sock *sock, const void *value, size_t length)
 {
     struct lx_rtoinfo from;
 
-    TAKE(from);
+    TAKE_EXACTLY(from);
     struct sctp_rtoinfo to = {
         .srto_initial = from.initial, .srto_max = from.max, .srto_min = from.min};
     return SET(SCTP_RTOINFO, to);
@@ -261,7 +269,7 @@ static int set_associnfo(struct us_sock *sock, const void *value, size_t length)
 {
     struct lx_assocparams from;
 
-    TAKE(from);
+    TAKE_EXACTLY(from);
     struct sctp_assocparams to = {.sasoc_asocmaxrxt = from.asocmaxrxt,
                                   .sasoc_cookie_life = from.cookie_life};
     return SET(SCTP_ASSOCINFO, to);
@@ -278,7 +286,7 @@ static int get_associnfo(struct us_sock *sock, void *value, socklen_t *length)
     to.asocmaxrxt = from.sasoc_asocmaxrxt;
     to.number_peer_destinations = from.sasoc_number_peer_destinations;
     to.peer_rwnd = from.sasoc_peer_rwnd;
-    to.local_rwnd = from.sasoc_local_rwnd;
+    to.local_rwnd = has_association(sock) ? from.sasoc_local_rwnd : 0;
     to.cookie_life = from.sasoc_cookie_life;
     GIVE(to);
 }
@@ -287,9 +295,7 @@ static int set_initmsg(struct us_sock *sock, const void *value, size_t length)
 {
     struct lx_initmsg from;
 
-    if (length != sizeof from)
-        return fail(EINVAL);
-    TAKE(from);
+    TAKE_EXACTLY(from);
     struct sctp_initmsg to = {.sinit_num_ostreams = from.num_ostreams,
                               .sinit_max_instreams = from.max_instreams,
                               .sinit_max_attempts = from.max_attempts,
@@ -359,25 +365,26 @@ static bool valid_path_flags(const struct lx_paddrparams *params)
            params->sackdelay <= 500 && (params->pathmtu == 0 || params->pathmtu >= 512);
 }
 
+#define OLD_PADDRPARAMS_SIZE ((offsetof(struct lx_paddrparams, ipv6_flowlabel) + 3) & ~(size_t)3)
+
 /* Path MTU discovery stays off: the kernel does it, for our UDP. */
 static int set_paddrparams(struct us_sock *sock, const void *value, size_t length)
 {
     struct lx_paddrparams from = {.assoc_id = 0};
 
-    if (length != sizeof from && length != offsetof(struct lx_paddrparams, ipv6_flowlabel))
+    if (length != sizeof from && length != OLD_PADDRPARAMS_SIZE)
         return fail(EINVAL);
     memcpy(&from, value, length);
     struct sockaddr_storage address = from.address;
     if (!valid_path_flags(&from) || !names_peer(sock, &address))
         return fail(EINVAL);
     struct sctp_paddrparams to = {
+        .spp_address = stack_peer(sock),
         .spp_hbinterval = from.hbinterval,
         .spp_pathmaxrxt = from.pathmaxrxt,
         .spp_flags = from.flags & (LX_SPP_HB_ENABLE | LX_SPP_HB_DISABLE | LX_SPP_HB_TIME_IS_ZERO)};
-    if ((from.flags & LX_SPP_HB_DEMAND) && has_association(sock)) {
+    if ((from.flags & LX_SPP_HB_DEMAND) && has_association(sock))
         to.spp_flags |= SPP_HB_DEMAND;
-        to.spp_address = stack_peer(sock);
-    }
     if (from.pathmtu != 0 && (from.flags & LX_SPP_PMTUD_DISABLE)) {
         to.spp_flags |= SPP_PMTUD_DISABLE;
         to.spp_pathmtu = from.pathmtu;
@@ -395,8 +402,7 @@ static int get_paddrparams(struct us_sock *sock, void *value, socklen_t *length)
     struct lx_paddrparams to = {.assoc_id = 0};
     struct sctp_paddrparams from = {.spp_assoc_id = 0};
     struct sctp_sack_info sack = {.sack_assoc_id = 0};
-    size_t size =
-        *length >= sizeof to ? sizeof to : offsetof(struct lx_paddrparams, ipv6_flowlabel);
+    size_t size = *length >= sizeof to ? sizeof to : OLD_PADDRPARAMS_SIZE;
 
     if (*length < size)
         return fail(EINVAL);
@@ -426,7 +432,7 @@ static int set_delayed_sack(struct us_sock *sock, const void *value, size_t leng
         memcpy(&from, value, length);
         return from.delay == 0 ? set_sack(sock, 0, 1) : set_sack(sock, from.delay, 2);
     }
-    TAKE(from);
+    TAKE_EXACTLY(from);
     return from.delay == 0 && from.freq == 0 ? 0 : set_sack(sock, from.delay, from.freq);
 }
 
@@ -435,13 +441,19 @@ static int get_delayed_sack(struct us_sock *sock, void *value, socklen_t *length
     struct lx_sack_info to;
     struct sctp_sack_info from = {.sack_assoc_id = 0};
 
-    if (*length < sizeof to)
+    struct lx_assoc_value old; /* before there was a frequency */
+
+    if (*length < sizeof to && *length != sizeof old)
         return fail(EINVAL);
-    memcpy(&to, value, sizeof to);
+    memcpy(&to, value, *length < sizeof to ? sizeof old : sizeof to);
     if (GET(SCTP_DELAYED_SACK, from) < 0)
         return -1;
     to.delay = from.sack_freq == 1 ? 0 : from.sack_delay; /* every packet at once: no delay */
     to.freq = from.sack_freq;
+    if (*length < sizeof to) {
+        old = (struct lx_assoc_value){.assoc_id = to.assoc_id, .value = to.delay};
+        GIVE(old);
+    }
     GIVE(to);
 }
 
@@ -449,15 +461,15 @@ static int get_delayed_sack(struct us_sock *sock, void *value, socklen_t *length
 
 struct number_option {
     int name, stack_name;
-    bool boolean;
+    bool boolean, exact;
 };
 
 static const struct number_option numbers[] = {
-    {LX_NODELAY, SCTP_NODELAY, true},
-    {LX_DISABLE_FRAGMENTS, SCTP_DISABLE_FRAGMENTS, true},
-    {LX_FRAGMENT_INTERLEAVE, SCTP_FRAGMENT_INTERLEAVE, true},
-    {LX_PARTIAL_DELIVERY_POINT, SCTP_PARTIAL_DELIVERY_POINT, false},
-    {LX_ADAPTATION_LAYER, SCTP_ADAPTATION_LAYER, false},
+    {LX_NODELAY, SCTP_NODELAY, true, false},
+    {LX_DISABLE_FRAGMENTS, SCTP_DISABLE_FRAGMENTS, true, false},
+    {LX_FRAGMENT_INTERLEAVE, SCTP_FRAGMENT_INTERLEAVE, true, true},
+    {LX_PARTIAL_DELIVERY_POINT, SCTP_PARTIAL_DELIVERY_POINT, false, true},
+    {LX_ADAPTATION_LAYER, SCTP_ADAPTATION_LAYER, false, true},
 };
 
 static const struct number_option *find_number(int name)
@@ -474,8 +486,14 @@ static int set_number(struct us_sock *sock, const struct number_option *option, 
     int number;
 
     TAKE(number);
+    if (option->exact && length != sizeof number)
+        return fail(EINVAL);
     if (option->boolean)
         number = number != 0;
+    if (option->name == LX_FRAGMENT_INTERLEAVE)
+        sock->fragment_interleave = number;
+    if (option->name == LX_PARTIAL_DELIVERY_POINT)
+        sock->partial_delivery_point = number;
     return SET(option->stack_name, number);
 }
 
@@ -490,19 +508,27 @@ static int get_number(struct us_sock *sock, const struct number_option *option, 
         return -1;
     if (option->boolean)
         number = number != 0;
+    if (option->name == LX_FRAGMENT_INTERLEAVE) /* the stack has other defaults for these */
+        number = sock->fragment_interleave;
+    if (option->name == LX_PARTIAL_DELIVERY_POINT)
+        number = sock->partial_delivery_point;
     GIVE(number);
 }
 
-/* SCTP_MAXSEG, SCTP_MAX_BURST and SCTP_CONTEXT: a struct, or (but for the last) a bare
- * number. */
-static const struct number_option values[] = {
-    {LX_MAXSEG, SCTP_MAXSEG, false},
-    {LX_MAX_BURST, SCTP_MAX_BURST, false},
+/* A struct, or for some a bare number. */
+struct value_option {
+    int name, stack_name;
+    bool bare;
+};
+
+static const struct value_option values[] = {
+    {LX_MAXSEG, SCTP_MAXSEG, true},
+    {LX_MAX_BURST, SCTP_MAX_BURST, true},
     {LX_CONTEXT, SCTP_CONTEXT, false},
     {LX_PR_SUPPORTED, SCTP_PR_SUPPORTED, false},
 };
 
-static const struct number_option *find_value(int name)
+static const struct value_option *find_value(int name)
 {
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         if (values[i].name == name)
@@ -510,16 +536,16 @@ static const struct number_option *find_value(int name)
     return NULL;
 }
 
-static int set_value(struct us_sock *sock, const struct number_option *option, const void *value,
+static int set_value(struct us_sock *sock, const struct value_option *option, const void *value,
                      size_t length)
 {
     struct sctp_assoc_value to = {.assoc_id = 0};
     struct lx_assoc_value from;
 
-    if (length == sizeof to.assoc_value && option->name != LX_CONTEXT) {
+    if (length == sizeof to.assoc_value && option->bare) {
         memcpy(&to.assoc_value, value, sizeof to.assoc_value);
     } else {
-        TAKE(from);
+        TAKE_EXACTLY(from);
         to.assoc_value = from.value;
     }
     if (option->name == LX_MAXSEG && to.assoc_value != 0 && to.assoc_value < 460)
@@ -527,14 +553,16 @@ static int set_value(struct us_sock *sock, const struct number_option *option, c
     return SET(option->stack_name, to);
 }
 
-static int get_value(struct us_sock *sock, const struct number_option *option, void *value,
+static int get_value(struct us_sock *sock, const struct value_option *option, void *value,
                      socklen_t *length)
 {
     struct sctp_assoc_value from = {.assoc_id = 0};
     struct lx_assoc_value to;
 
-    if (*length < sizeof from.assoc_value || GET(option->stack_name, from) < 0)
-        return *length < sizeof from.assoc_value ? fail(EINVAL) : -1;
+    if (*length < (option->bare ? sizeof from.assoc_value : sizeof to))
+        return fail(EINVAL);
+    if (GET(option->stack_name, from) < 0)
+        return -1;
     if (*length < sizeof to)
         GIVE(from.assoc_value);
     memcpy(&to, value, sizeof to);
@@ -561,7 +589,7 @@ static int set_default_sndrcv(struct us_sock *sock, const void *value, size_t le
 {
     struct lx_sndrcvinfo from;
 
-    TAKE(from);
+    TAKE_EXACTLY(from);
     return set_default_send(sock, from.stream, from.flags, from.ppid, from.context);
 }
 
@@ -569,7 +597,7 @@ static int set_default_sndinfo(struct us_sock *sock, const void *value, size_t l
 {
     struct lx_sndinfo from;
 
-    TAKE(from);
+    TAKE_EXACTLY(from);
     return set_default_send(sock, from.sid, from.flags, from.ppid, from.context);
 }
 
@@ -767,7 +795,9 @@ static int get_addresses(struct us_sock *sock, int name, void *value, socklen_t 
         return -1;
     head.addr_num = list.count;
     memcpy(value, &head, sizeof head);
-    *length = (socklen_t)(list.at - ((uint8_t *)value + sizeof head));
+    *length = (socklen_t)(list.at - (uint8_t *)value); /* of local ones, without the head */
+    if (name == LX_GET_LOCAL_ADDRS)
+        *length -= (socklen_t)sizeof head;
     return 0;
 }
 
@@ -818,9 +848,11 @@ static int bindx(struct us_sock *sock, int name, const void *value, size_t lengt
 static int connectx(struct us_sock *sock, const void *value, size_t length)
 {
     struct us_addr *addresses;
-    int count = parse_packed(sock, value, length, &addresses);
     int result = -1;
 
+    if (length > 0 && bad_pointer(value))
+        return fail(EFAULT);
+    int count = parse_packed(sock, value, length, &addresses);
     for (int i = 0; i < count; i++) {
         if (addresses[i].port == 0) {
             result = fail(EINVAL);
@@ -940,7 +972,8 @@ static int set_sctp_own(struct us_sock *sock, int name, const void *value, size_
 
 static int set_sctp(struct us_sock *sock, int name, const void *value, size_t length)
 {
-    const struct number_option *number = find_number(name), *bare = find_value(name);
+    const struct number_option *number = find_number(name);
+    const struct value_option *bare = find_value(name);
 
     if (number != NULL)
         return set_number(sock, number, value, length);
@@ -981,7 +1014,8 @@ static int get_sctp_own(struct us_sock *sock, int name, void *value, socklen_t *
 
 static int get_sctp(struct us_sock *sock, int name, void *value, socklen_t *length)
 {
-    const struct number_option *number = find_number(name), *bare = find_value(name);
+    const struct number_option *number = find_number(name);
+    const struct value_option *bare = find_value(name);
 
     if (number != NULL)
         return get_number(sock, number, value, length);
@@ -1056,14 +1090,26 @@ static int set_timeout(uint64_t *timeout_ns, const void *value, size_t length)
     return 0;
 }
 
+/* At this level the kernel gives as much as there is room for (net/core/sock.c). */
+static int give_part(const void *from, size_t size, void *value, socklen_t *length)
+{
+    if (*length > size)
+        *length = (socklen_t)size;
+    memcpy(value, from, *length);
+    return 0;
+}
+
+static int give_int_part(int number, void *value, socklen_t *length)
+{
+    return give_part(&number, sizeof number, value, length);
+}
+
 static int get_timeout(uint64_t timeout_ns, void *value, socklen_t *length)
 {
     struct timeval timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
                               .tv_usec = (suseconds_t)(timeout_ns % 1000000000u / 1000u)};
 
-    if (*length < sizeof timeout)
-        return fail(EINVAL);
-    GIVE(timeout);
+    return give_part(&timeout, sizeof timeout, value, length);
 }
 
 static int set_linger(struct us_sock *sock, const void *value, size_t length)
@@ -1122,24 +1168,22 @@ static int take_error(struct us_sock *sock)
 static int get_socket(struct us_sock *sock, int fd, int name, void *value, socklen_t *length)
 {
     switch (name) {
-    case SO_ERROR: return give_int(take_error(sock), value, length);
-    case SO_TYPE: return give_int(SOCK_STREAM, value, length);
-    case SO_PROTOCOL: return give_int(IPPROTO_SCTP, value, length);
-    case SO_DOMAIN: return give_int(sock->domain, value, length);
-    case SO_ACCEPTCONN: return give_int(sock->state == US_LISTENING, value, length);
+    case SO_ERROR: return give_int_part(take_error(sock), value, length);
+    case SO_TYPE: return give_int_part(SOCK_STREAM, value, length);
+    case SO_PROTOCOL: return give_int_part(IPPROTO_SCTP, value, length);
+    case SO_DOMAIN: return give_int_part(sock->domain, value, length);
+    case SO_ACCEPTCONN: return give_int_part(sock->state == US_LISTENING, value, length);
     case SO_SNDBUF:
-        return give_int(sock->send_buffer != 0 ? sock->send_buffer : BUFFER_DEFAULT, value, length);
+        return give_int_part(sock->send_buffer != 0 ? sock->send_buffer : BUFFER_DEFAULT, value,
+                             length);
     case SO_RCVBUF:
-        return give_int(sock->receive_buffer != 0 ? sock->receive_buffer : BUFFER_DEFAULT, value,
-                        length);
+        return give_int_part(sock->receive_buffer != 0 ? sock->receive_buffer : BUFFER_DEFAULT,
+                             value, length);
     case SO_RCVTIMEO: return get_timeout(sock->receive_timeout_ns, value, length);
     case SO_SNDTIMEO: return get_timeout(sock->send_timeout_ns, value, length);
-    case SO_REUSEADDR: return give_int(sock->reuse_address, value, length);
-    case SO_REUSEPORT: return give_int(sock->reuse_port, value, length);
-    case SO_LINGER:
-        if (*length < sizeof sock->linger)
-            return fail(EINVAL);
-        GIVE(sock->linger);
+    case SO_REUSEADDR: return give_int_part(sock->reuse_address, value, length);
+    case SO_REUSEPORT: return give_int_part(sock->reuse_port, value, length);
+    case SO_LINGER: return give_part(&sock->linger, sizeof sock->linger, value, length);
     default:
         if (kept_by_descriptor(name))
             return k_getsockopt(fd, SOL_SOCKET, name, value, length);

@@ -1,4 +1,5 @@
 """getsockopt and setsockopt: numbers and structs of Linux. Notifications and ancillary data."""
+import ctypes
 import errno
 import os
 import socket
@@ -10,6 +11,10 @@ import pair
  DELAYED_SACK, CONTEXT, RECVRCVINFO, DEFAULT_SNDINFO, EVENT) = (
     0, 1, 2, 3, 4, 11, 13, 14, 16, 17, 32, 34, 127)
 SNDRCV, SNDINFO, RCVINFO, PRINFO = 1, 2, 3, 5
+ADAPTATION_LAYER, PEER_ADDR_PARAMS, FRAGMENT_INTERLEAVE, PARTIAL_DELIVERY_POINT, CONNECTX3 = 7, 9, 18, 19, 111
+SIZES = {RTOINFO: [16], ASSOCINFO: [20], INITMSG: [8], NODELAY: [4, 8, 12, 16, 20, 32, 152, 156, 160],
+         ADAPTATION_LAYER: [4], PEER_ADDR_PARAMS: [152, 156], MAXSEG: [4, 8], DELAYED_SACK: [8, 12],
+         CONTEXT: [8], FRAGMENT_INTERLEAVE: [4], PARTIAL_DELIVERY_POINT: [4], DEFAULT_SNDINFO: [16]}
 MSG_NOTIFICATION = 0x8000
 ASSOC_CHANGE, SHUTDOWN_EVENT = 0x8001, 0x8005
 
@@ -57,6 +62,53 @@ class Socket(pair.Case):
             sock.setsockopt(pair.SCTP, NODELAY, b"\0")
         with self.fails(errno.EINVAL):
             sock.getsockopt(pair.SCTP, RTOINFO, 4)
+
+    def test_only_sizes_that_the_kernel_takes(self):
+        """Which sizes an option can have: what net/sctp/socket.c checks."""
+        sock = self.keep(pair.new())
+        accepted = {option: [size for size in (1, 4, 8, 12, 16, 20, 32, 152, 156, 160)
+                             if self.takes(sock, option, bytes(size))] for option in SIZES}
+        self.assertEqual(accepted, SIZES)
+
+    def takes(self, sock, option, value):
+        try:
+            sock.setsockopt(pair.SCTP, option, value)
+            return True
+        except OSError as error:
+            self.assertEqual(error.errno, errno.EINVAL)
+            return False
+
+    def test_part_of_a_socket_option(self):
+        sock = self.keep(pair.new())
+        self.assertEqual(sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE, 1), b"\1")
+        self.assertEqual(sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 5), bytes(5))
+
+    def test_defaults(self):
+        sock = self.keep(pair.new())
+        for option in (FRAGMENT_INTERLEAVE, PARTIAL_DELIVERY_POINT):
+            self.assertEqual(sock.getsockopt(pair.SCTP, option), 0)
+
+    def test_all_paths_of_an_association(self):
+        """An address of no family stands for all of them."""
+        _, client = self.pair()
+        every_5s = struct.pack("=i128sIHIII", 0, bytes(128), 5000, 0, 0, 0, 1).ljust(156, b"\0")
+        client.setsockopt(pair.SCTP, PEER_ADDR_PARAMS, every_5s)
+        got = struct.unpack("=i128sIHIII", self.ask(client, PEER_ADDR_PARAMS, bytes(152))[:150])
+        self.assertEqual((got[2], got[6] & 1), (5000, 1))
+
+    def ask(self, sock, option, question):
+        """getsockopt of an option that reads from the buffer, too; Python's leaves it as it is."""
+        buffer, length = ctypes.create_string_buffer(question, len(question)), ctypes.c_uint(len(question))
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.getsockopt(sock.fileno(), pair.SCTP, option, buffer, ctypes.byref(length)) < 0:
+            raise OSError(ctypes.get_errno(), "getsockopt")
+        return buffer.raw[:length.value]
+
+    def test_addresses_from_nowhere(self):
+        """sctp_connectx(3) passes them by a pointer within the option."""
+        sock = self.keep(pair.new())
+        with self.fails(errno.EFAULT):
+            self.ask(sock, CONNECTX3, struct.pack("iiP", 0, 16, 0))
 
     def test_one_to_many_only(self):
         with self.fails(errno.EOPNOTSUPP):
