@@ -5,6 +5,7 @@ Every test runs for the stack that --stack names: tcp, sctp (the kernel's) or us
 import json
 import os
 import pathlib
+import random
 import re
 import select
 import signal
@@ -27,6 +28,9 @@ def pytest_addoption(parser):
                      help="sctp needs a kernel that has it: lab/run pytest-3 --stack sctp")
     parser.addoption("--build", type=pathlib.Path, default=ROOT / "build", help="build directory")
     parser.addoption("--valgrind", action="store_true", help="run both programs under memcheck")
+    parser.addoption("--long", action="store_true", help="faults and bad input in bulk: minutes")
+    parser.addoption("--seed", type=int, default=random.randrange(1 << 32),
+                     help="of all that is left to chance (default: another one in every run)")
 
 
 def pytest_configure(config):
@@ -65,6 +69,20 @@ def stack(pytestconfig):
 @pytest.fixture(scope="session")
 def build(pytestconfig):
     return pytestconfig.getoption("build").resolve()
+
+
+@pytest.fixture
+def chance(pytestconfig):
+    """The source of all that is random in a test; a failed test says how to repeat it."""
+    seed = pytestconfig.getoption("seed")
+    print(f"to repeat it: --seed={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture(scope="session")
+def scale(pytestconfig):
+    """scale(short, long): how much of something, in CI and with --long."""
+    return lambda short, long: long if pytestconfig.getoption("long") else short
 
 
 @pytest.fixture(scope="session")
