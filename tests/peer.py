@@ -14,9 +14,14 @@ class Commands:
     """The commands; text stands for bytes (latin-1)."""
 
     def __init__(self, family, protocol):
-        self.sock = socket.socket(family, socket.SOCK_STREAM, protocol)
-        nodelay = socket.TCP_NODELAY if protocol == socket.IPPROTO_TCP else 3  # SCTP_NODELAY
-        self.sock.setsockopt(protocol, nodelay, 1)
+        self.family, self.protocol = family, protocol
+        self.sock = self.make_socket()
+
+    def make_socket(self):
+        sock = socket.socket(self.family, socket.SOCK_STREAM, self.protocol)
+        nodelay = socket.TCP_NODELAY if self.protocol == socket.IPPROTO_TCP else 3  # SCTP_NODELAY
+        sock.setsockopt(self.protocol, nodelay, 1)
+        return sock
 
     def option(self, level, name, value):
         self.sock.setsockopt(level, name, value)
@@ -59,6 +64,22 @@ class Commands:
         except TimeoutError:
             self.sock.settimeout(None)
         return sent
+
+    def exchange(self, text, count):
+        """Sends it and receives the answer, so often."""
+        data = text.encode("latin-1")
+        for _ in range(count):
+            self.sock.sendall(data)
+            assert self.sock.recv(99) == b"OK"
+
+    def reconnect(self, host, port, count):
+        """Connects, exchanges a message and closes, so often."""
+        for _ in range(count):
+            self.sock.close()
+            self.sock = self.make_socket()
+            self.sock.connect((host, port))
+            self.exchange("message\n", 1)
+        self.sock.close()
 
     def trickle(self, text, pause_s):
         """Sends it again and again, until there is an error."""
