@@ -156,7 +156,7 @@ static int watch_peers(int fd)
                    : 0;
     // SCTP has heartbeats: every 30 s, and ten must be missed, unless we say otherwise. A lossy
     // link must not look like a vanished peer, so we rather miss some more, at shorter intervals.
-    struct sctp_paddrparams path = {.spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 4000};
+    struct sctp_paddrparams path = {.spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 3000};
     struct sctp_rtoinfo timeout = {.srto_max = 4000};
     struct sctp_assocparams association = {.sasoc_asocmaxrxt = 6};
     return setsockopt(fd, PROTO, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path)) == -1 ||
