@@ -5,7 +5,7 @@
  * apart by itself and marks where one ends (MSG_EOR); TCP is a stream of bytes without marks, so
  * there a message is a line.
  */
-#define _GNU_SOURCE // ppoll
+#define _GNU_SOURCE // ppoll, TEMP_FAILURE_RETRY
 
 #include <err.h>
 #include <errno.h>
@@ -228,7 +228,7 @@ static ssize_t receive(int fd, char *buffer, size_t size, int *ends)
 {
     struct iovec part = {.iov_base = buffer, .iov_len = size};
     struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    ssize_t received = recvmsg(fd, &header, 0);
+    ssize_t received = TEMP_FAILURE_RETRY(recvmsg(fd, &header, 0)); // after Ctrl-Z and fg
     *ends = 0;
     if (PROTO == IPPROTO_SCTP)
         *ends = (header.msg_flags & MSG_EOR) != 0; // only recvmsg tells it
@@ -270,7 +270,7 @@ static ssize_t answer_messages(struct connection *connection, size_t size)
             return -1;
         }
         for (; ends > 0; ends--)
-            if (send(connection->fd, ANSWER, ANSWER_SIZE, 0) == ANSWER_SIZE)
+            if (TEMP_FAILURE_RETRY(send(connection->fd, ANSWER, ANSWER_SIZE, 0)) == ANSWER_SIZE)
                 messages_served++;
             else if (!stopping) // once main has shut it down, we only read what still comes
                 return -1;

@@ -226,7 +226,7 @@ static bool supported(int domain, int type, int protocol)
     else if (protocol != IPPROTO_SCTP)
         errno = EPROTONOSUPPORT;
     else if (plain != SOCK_STREAM)
-        errno = ESOCKTNOSUPPORT;
+        errno = plain == SOCK_SEQPACKET ? ESOCKTNOSUPPORT : EPROTONOSUPPORT;
     else
         return true;
     return false;

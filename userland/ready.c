@@ -94,7 +94,7 @@ static void drop_signal(struct us_sock *sock)
 
     while (k_recvmsg(sock->fd, &nothing, MSG_DONTWAIT) >= 0)
         continue;
-    sock->signalled = false;
+    sock->signalled = errno != EAGAIN;
 }
 
 static short interest(const struct us_sock *sock)
@@ -475,12 +475,12 @@ int us_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
     pthread_mutex_lock(&registry);
     if (operation == EPOLL_CTL_DEL)
         result = epoll_delete(epoll_fd, fd, sock);
-    else if (event == NULL)
-        result = k_epoll_ctl(epoll_fd, operation, fd, NULL);
-    else if (operation == EPOLL_CTL_ADD)
+    else if (event != NULL && operation == EPOLL_CTL_ADD)
         result = epoll_add(epoll_fd, fd, sock, event);
-    else
+    else if (event != NULL && operation == EPOLL_CTL_MOD)
         result = epoll_modify(epoll_fd, fd, sock, event);
+    else /* the kernel says what is wrong with it */
+        result = k_epoll_ctl(epoll_fd, operation, fd, event);
     pthread_mutex_unlock(&registry);
     sock_release(sock);
     return result;

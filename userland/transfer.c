@@ -146,7 +146,9 @@ static int parse_send_info(const struct msghdr *message, struct send_info *info)
     struct msghdr walk = *message;
     for (struct cmsghdr *head = CMSG_FIRSTHDR(&walk); head != NULL;
          head = CMSG_NXTHDR(&walk, head)) {
-        if (head->cmsg_len < sizeof *head) {
+        size_t room = message->msg_controllen -
+                      (size_t)((unsigned char *)head - (unsigned char *)message->msg_control);
+        if (head->cmsg_len < sizeof *head || head->cmsg_len > room) {
             errno = EINVAL;
             return -1;
         }
@@ -677,7 +679,7 @@ int us_readable_bytes(int fd)
         return -1;
     stack_lock();
     if (sock->state == US_LISTENING)
-        errno = EINVAL;
+        errno = ENOTCONN;
     else
         bytes = next_message_size(sock);
     stack_unlock();
