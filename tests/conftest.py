@@ -37,6 +37,7 @@ def pytest_configure(config):
     if os.environ.get("CI"):
         config.option.reportchars = "s"  # say why
     config.addinivalue_line("markers", "stacks(*names): the stacks that a test is for")
+    config.addinivalue_line("markers", "long: only with --long")
     config.addinivalue_line("markers", "plain: not under valgrind, not with sanitizers")
 
 
@@ -49,7 +50,8 @@ def pytest_collection_modifyitems(config, items):
     def belongs(item):
         mark = item.get_closest_marker("stacks")
         fits = mark is None or config.getoption("stack") in mark.args
-        return fits and not (checked and item.get_closest_marker("plain"))
+        short = config.getoption("long") or not item.get_closest_marker("long")
+        return fits and short and not (checked and item.get_closest_marker("plain"))
     config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
     items[:] = [item for item in items if belongs(item)]
 
