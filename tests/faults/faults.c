@@ -204,13 +204,13 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     return received;
 }
 
-/* Sends without a destination are not to the network: the stack wakes its own threads so. */
+/* Without an address it is not the network: so the stack makes its descriptors readable. */
 static const char *find_call(long number, const struct msghdr *message)
 {
     switch (number) {
     case SYS_socket: return "socket";
     case SYS_sendmsg: return message->msg_name == NULL ? "" : "send";
-    case SYS_recvmsg:
+    case SYS_recvmsg: return message->msg_name == NULL ? "" : "recv";
     case SYS_recvmmsg: return "recv";
     default: return "";
     }
