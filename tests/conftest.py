@@ -29,6 +29,7 @@ def pytest_addoption(parser):
     parser.addoption("--build", type=pathlib.Path, default=ROOT / "build", help="build directory")
     parser.addoption("--valgrind", action="store_true", help="run both programs under memcheck")
     parser.addoption("--long", action="store_true", help="faults and bad input in bulk: minutes")
+    parser.addoption("--fuzz", type=int, default=3, help="seconds for each target of libFuzzer")
     parser.addoption("--seed", type=int, default=random.randrange(1 << 32),
                      help="of all that is left to chance (default: another one in every run)")
 
@@ -134,12 +135,12 @@ class Program:
             line += byte
         return line.decode()
 
-    def finish(self, signal_number=None):
+    def finish(self, signal_number=None, patience_s=PATIENCE_S):
         """Waits for the end, after a signal or by itself: (status, stdout, stderr)."""
         if signal_number is not None:
             self.process.send_signal(signal_number)
-        output = self.process.communicate(timeout=PATIENCE_S)
-        return (self.process.returncode, *[(text or b"").decode() for text in output])
+        output = self.process.communicate(timeout=patience_s)
+        return (self.process.returncode, *[(text or b"").decode(errors="backslashreplace") for text in output])
 
     def end(self):
         """Ends it whatever it does."""
