@@ -165,6 +165,7 @@ def judge(program, name, words, status, output, errors):
     return status == 0 and (errors == "" or program == "client" and "-v" in " ".join(words))
 
 
+@pytest.mark.stacks("tcp", "usrsctp")  # in the lab, starting 400 programs takes a minute
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_random_arguments(
         start_client, start_server, start, build, names, private_network, chance, scale, program):
