@@ -39,20 +39,24 @@ def pytest_configure(config):
         config.option.reportchars = "s"  # say why
     config.addinivalue_line("markers", "stacks(*names): the stacks that a test is for")
     config.addinivalue_line("markers", "long: only with --long")
+    config.addinivalue_line("markers", "uncounted: not with gcov, which allocates and writes files")
     config.addinivalue_line("markers", "plain: not under valgrind, not with sanitizers")
 
 
 def pytest_collection_modifyitems(config, items):
     """A test for other stacks, or for other builds, is not part of this run: not skipped."""
     cache = config.getoption("build") / "CMakeCache.txt"
-    sanitized = cache.exists() and re.search(r"^SANITIZE:\w+=\w", cache.read_text(), re.M)
-    checked = config.getoption("valgrind") or sanitized
+    settings = cache.read_text() if cache.exists() else ""
+    checked = config.getoption("valgrind") or re.search(r"^SANITIZE:\w+=\w", settings, re.M)
+    counted = "CMAKE_BUILD_TYPE:STRING=Coverage\n" in settings
 
     def belongs(item):
         mark = item.get_closest_marker("stacks")
         fits = mark is None or config.getoption("stack") in mark.args
         short = config.getoption("long") or not item.get_closest_marker("long")
-        return fits and short and not (checked and item.get_closest_marker("plain"))
+        return fits and short and not (
+            checked and item.get_closest_marker("plain")
+            or counted and item.get_closest_marker("uncounted"))
     config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
     items[:] = [item for item in items if belongs(item)]
 

@@ -197,6 +197,7 @@ def ends_cleanly(result, name):
 
 
 @pytest.mark.plain
+@pytest.mark.uncounted
 def test_each_allocation_of_the_clients_fails_once(
         watch, inject, run_client, names, chance, scale):
     server = watch()
@@ -211,6 +212,7 @@ def test_each_allocation_of_the_clients_fails_once(
 
 
 @pytest.mark.plain
+@pytest.mark.uncounted
 def test_the_servers_allocations_fail_at_random(
         watch, inject, start_client, run_client, chance, scale, names):
     faults = inject(("malloc", errno.ENOMEM, scale(30, 500), 3), seed=chance.randrange(1 << 32))
@@ -255,6 +257,7 @@ def test_descriptors_run_out(watch, start_client, run_client, names):
 
 
 @pytest.mark.plain
+@pytest.mark.uncounted
 def test_threads_run_out(watch, start_client, run_client, names):
     if os.geteuid() != 0:
         pytest.skip("needs root, to be somebody who has no other processes")
