@@ -29,6 +29,7 @@ def pytest_addoption(parser):
     parser.addoption("--build", type=pathlib.Path, default=ROOT / "build", help="build directory")
     parser.addoption("--valgrind", action="store_true", help="run both programs under memcheck")
     parser.addoption("--long", action="store_true", help="faults and bad input in bulk: minutes")
+    parser.addoption("--fuzz", type=int, default=3, help="seconds for each target of libFuzzer")
     parser.addoption("--seed", type=int, default=random.randrange(1 << 32),
                      help="of all that is left to chance (default: another one in every run)")
 
@@ -37,19 +38,25 @@ def pytest_configure(config):
     if os.environ.get("CI"):
         config.option.reportchars = "s"  # say why
     config.addinivalue_line("markers", "stacks(*names): the stacks that a test is for")
+    config.addinivalue_line("markers", "long: only with --long")
+    config.addinivalue_line("markers", "uncounted: not with gcov, which allocates and writes files")
     config.addinivalue_line("markers", "plain: not under valgrind, not with sanitizers")
 
 
 def pytest_collection_modifyitems(config, items):
     """A test for other stacks, or for other builds, is not part of this run: not skipped."""
     cache = config.getoption("build") / "CMakeCache.txt"
-    sanitized = cache.exists() and re.search(r"^SANITIZE:\w+=\w", cache.read_text(), re.M)
-    checked = config.getoption("valgrind") or sanitized
+    settings = cache.read_text() if cache.exists() else ""
+    checked = config.getoption("valgrind") or re.search(r"^SANITIZE:\w+=\w", settings, re.M)
+    counted = "CMAKE_BUILD_TYPE:STRING=Coverage\n" in settings
 
     def belongs(item):
         mark = item.get_closest_marker("stacks")
         fits = mark is None or config.getoption("stack") in mark.args
-        return fits and not (checked and item.get_closest_marker("plain"))
+        short = config.getoption("long") or not item.get_closest_marker("long")
+        return fits and short and not (
+            checked and item.get_closest_marker("plain")
+            or counted and item.get_closest_marker("uncounted"))
     config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
     items[:] = [item for item in items if belongs(item)]
 
@@ -132,12 +139,12 @@ class Program:
             line += byte
         return line.decode()
 
-    def finish(self, signal_number=None):
+    def finish(self, signal_number=None, patience_s=PATIENCE_S):
         """Waits for the end, after a signal or by itself: (status, stdout, stderr)."""
         if signal_number is not None:
             self.process.send_signal(signal_number)
-        output = self.process.communicate(timeout=PATIENCE_S)
-        return (self.process.returncode, *[(text or b"").decode() for text in output])
+        output = self.process.communicate(timeout=patience_s)
+        return (self.process.returncode, *[(text or b"").decode(errors="backslashreplace") for text in output])
 
     def end(self):
         """Ends it whatever it does."""

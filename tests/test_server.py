@@ -37,6 +37,7 @@ def test_port_in_use(server, start, build, names):
 
 
 @pytest.mark.stacks("tcp", "sctp")
+@pytest.mark.uncounted
 def test_port_without_the_right_to_it(start, build, names):
     as_nobody = ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all"]
     server = start([build / names[0], 80], as_nobody)

@@ -68,7 +68,9 @@ class Watched:
         """It serves, and holds no more than when it was idle (but for what malloc keeps)."""
         assert run_client("127.0.0.1", self.port) == (0, answers(5), "")
         self.wait(lambda: self.measure()[:2] <= idle[:2], f"holds more than {idle}, {self.measure()}")
-        assert self.measure()[2] <= idle[2] + more_kib
+        maps = open(f"/proc/{self.pid}/maps", encoding="utf-8").read()
+        if not re.search("lib[at]san", maps):  # which keep what is freed
+            assert self.measure()[2] <= idle[2] + more_kib, f"{self.measure()}, it was {idle}"
 
     def stop(self):
         """Ends it by SIGINT; returns its tally and what it said on stderr."""
