@@ -21,10 +21,10 @@ class Failure(Exception):
     """What keeps an experiment from being done."""
 
 
-def run(*words):
-    """Runs a command that must succeed. Returns what it printed."""
+def run(*words, lines=()):
+    """Runs a command, which must succeed, with lines as its input. Returns what it printed."""
     command = [str(word) for word in words]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Failure(f"{' '.join(command)}: {done.stderr.strip() or f'exit status {done.returncode}'}")
     return done.stdout
@@ -33,9 +33,9 @@ def run(*words):
 class Process:
     """A started program. Times are in seconds since 1970, as those of captured packets are."""
 
-    def __init__(self, words):
+    def __init__(self, words, prefix=()):
         self.words = [str(word) for word in words]
-        self.process = subprocess.Popen(self.words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([*prefix, *self.words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, bufsize=0)
         self.pid = self.process.pid
         self.started_s = time.time()
@@ -54,7 +54,7 @@ class Process:
             self.read[stream] += byte
 
     def __str__(self):
-        return " ".join(self.words)  # TODO
+        return " ".join(self.words)
 
     def send_signal(self, number):
         self.process.send_signal(number)
@@ -65,7 +65,7 @@ class Process:
             output, errors = self.process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
             raise Failure(f"{self}: still running after {limit_s} s") from None
-        return {"command": str(self), "output": (self.read["stdout"] + output).decode(),
+        return {"command": " ".join([os.path.basename(self.words[0]), *self.words[1:]]), "output": (self.read["stdout"] + output).decode(),
                 "errors": (self.read["stderr"] + errors).decode(), "status": self.process.returncode,
                 "started_s": self.started_s, "ended_s": time.time()}
 
@@ -86,7 +86,7 @@ class Host:
         self.addresses = [f"10.0.{link}.{1 + SIDES.index(side)}" for link in network.links]
 
     def start(self, *words):
-        process = Process(["ip", "netns", "exec", self.namespace, *words])
+        process = Process(words, ["ip", "netns", "exec", self.namespace])
         self.network.started.append(process)
         return process
 
@@ -122,27 +122,23 @@ class Network:
         self.started = []
 
     def __enter__(self):
-        for namespace in (self.wire, self.client.namespace, self.server.namespace):
-            run("ip", "netns", "add", namespace)
-            run("ip", "-n", namespace, "link", "set", "lo", "up")
-        for link in self.links:
-            self.lay(link)
+        hosts = (self.client, self.server)
+        namespaces = [self.wire, *[host.namespace for host in hosts]]
+        run("ip", "-batch", "-", lines=[f"netns add {namespace}" for namespace in namespaces] + [
+            f"link add link{link} netns {host.namespace} type veth peer name {host.side}{link} netns {self.wire}"
+            for link in self.links for host in hosts])
+        run("ip", "-n", self.wire, "-batch", "-", lines=[
+            f"link add wire{link} up type bridge" for link in self.links] + [
+            f"link set {host.side}{link} master wire{link} up" for link in self.links for host in hosts])
+        if self.delay_ms or self.loss_percent:
+            run("tc", "-n", self.wire, "-batch", "-", lines=[
+                f"qdisc add dev {host.side}{link} root netem limit 10000 delay {self.delay_ms}ms loss {self.loss_percent}%"
+                for link in self.links for host in hosts])
+        for host in hosts:
+            run("ip", "-n", host.namespace, "-batch", "-", lines=["link set lo up"] + [
+                f"address add {address}/24 dev link{link}" for link, address in zip(self.links, host.addresses)] + [
+                f"link set link{link} up" for link in self.links])
         return self
-
-    def lay(self, link):
-        run("ip", "-n", self.wire, "link", "add", f"wire{link}", "type", "bridge")
-        run("ip", "-n", self.wire, "link", "set", f"wire{link}", "up")
-        for host in (self.client, self.server):
-            far_end = f"{host.side}{link}"
-            run("ip", "link", "add", f"link{link}", "netns", host.namespace,
-                "type", "veth", "peer", "name", far_end, "netns", self.wire)
-            run("ip", "-n", self.wire, "link", "set", far_end, "master", f"wire{link}", "up")
-            if self.delay_ms or self.loss_percent:
-                run("tc", "-n", self.wire, "qdisc", "add", "dev", far_end, "root", "netem", "limit", 10000,
-                    "delay", f"{self.delay_ms}ms", "loss", f"{self.loss_percent}%")
-            address = host.addresses[link - 1]
-            run("ip", "-n", host.namespace, "address", "add", f"{address}/24", "dev", f"link{link}")
-            run("ip", "-n", host.namespace, "link", "set", f"link{link}", "up")
 
     def cut(self, link):
         """Cuts a link in the middle, where neither host's network card notices. Returns when."""
@@ -159,14 +155,14 @@ class Network:
     def __exit__(self, *_):
         for process in self.started:
             process.end()
-        for namespace in (self.client.namespace, self.server.namespace, self.wire):
-            run("ip", "netns", "delete", namespace)
+        run("ip", "-batch", "-", lines=[f"netns delete {namespace}" for namespace in
+                                        (self.client.namespace, self.server.namespace, self.wire)])
 
 
 @contextlib.contextmanager
 def capture(path, interfaces, start=lambda *words: Process(words)):
     """Captures SCTP and TCP on interfaces (options of dumpcap) while the with statement lasts."""
-    dumpcap = start("dumpcap", *interfaces, "-s", SNAP_BYTES, "-f", "ip proto 132 or tcp", "-w", path)
+    dumpcap = start("dumpcap", "-s", SNAP_BYTES, "-f", "ip proto 132 or tcp", *interfaces, "-w", path)
     try:
         dumpcap.await_line("File: ", "stderr")
         yield
