@@ -73,7 +73,7 @@ def recolour(svg):
     """Takes mscgen's white background and black ink away."""
     svg = svg[svg.index("<svg"):].replace('fill="white"', 'fill="none"')
     svg = re.sub(r'(fill|stroke)="black"', r'\1="currentColor"', svg)
-    svg = re.sub(r' textLength="\d+"', "", svg).replace('"Helvetica"', '"Helvetica, Arial, sans-serif"')
+    svg = re.sub(r' textLength="\d+"', ' dy="-3"', svg).replace('"Helvetica"', '"Helvetica, Arial, sans-serif"')
     return re.sub(r"[^\x20-\x7e]+", "", svg).strip()
 
 

@@ -57,6 +57,7 @@ def measure(name, experiment, directory, build, quick, began_s):
 def main():
     directory, build, mode, *names = sys.argv[1:]
     began_s = time.monotonic()
+    os.environ.update(LC_ALL="C", SCTP_STACK="kernel")
     chosen = [(name, experiment) for name, experiment in experiments.find() if name in names]
 
     def measure_one(pair):

@@ -59,8 +59,10 @@ class Process:
     def send_signal(self, number):
         self.process.send_signal(number)
 
-    def finish(self, limit_s=PATIENCE_S):
-        """Waits for the end. Returns the output, the diagnostics, the exit status, and when it started and ended."""
+    def finish(self, signal_number=None, limit_s=PATIENCE_S):
+        """Waits for the end, after a signal or by itself. Returns the output, the diagnostics, the exit status, and when it started and ended."""
+        if signal_number is not None:
+            self.send_signal(signal_number)
         try:
             output, errors = self.process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
@@ -167,8 +169,7 @@ def capture(path, interfaces, start=lambda *words: Process(words)):
         dumpcap.await_line("File: ", "stderr")
         yield
         await_last_packet(path)
-        dumpcap.send_signal(signal.SIGINT)
-        errors = dumpcap.finish()["errors"]
+        errors = dumpcap.finish(signal.SIGINT)["errors"]
     finally:
         dumpcap.end()
     if dropped := [line for line in errors.splitlines() if re.search(r"interface '.*': \d+/[^0]", line)]:

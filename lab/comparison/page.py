@@ -3,7 +3,7 @@ import csv
 import html
 import pathlib
 
-from comparison import wire
+from comparison import drawing, wire
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --paper: #ffffff; --faint: #59636e; --line: #d1d9e0; --bad: #b3261e; }
@@ -64,6 +64,14 @@ class Section:
         self.picture(name, svg)
         self.parts.append(f"<figure>{svg}<figcaption>{html.escape(caption)} {html.escape(self.kernel)}. "
                           f'Data: <a href="{name}.csv">{name}.csv</a></figcaption></figure>')
+
+    def ladder(self, label, caption):
+        """Shows a capture that was read, packet by packet."""
+        packets = self.captures[label]
+        rows = [(packet.number, f"{packet.time_s - packets[0].time_s:.6f}", "client" if packet.from_client else "server",
+                 packet.describe(), packet.size) for packet in packets]
+        self.figure(f"{self.name}-{label}", drawing.ladder([(label.upper(), packets)]), caption,
+                    ("packet", "time_s", "from", "content", "bytes"), rows)
 
     def picture(self, name, svg):
         """Keeps a picture for the README, without showing it."""

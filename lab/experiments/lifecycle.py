@@ -45,16 +45,10 @@ def report(section, data):
         that confirms the question.</p>
         <p><b>Closing.</b> SCTP closes for both sides at once with three packets: SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE.
         TCP closes each direction by itself, with a FIN each.</p>""")
-    for protocol, name in (("sctp", "SCTP"), ("tcp", "TCP")):
-        section.figure(f"lifecycle-{protocol}", drawing.ladder([(name, packets[protocol])]),
-                       f"The default run over {name}; round trip {data['round_trip_ms']} ms. Blue: opening and cookies, "
-                       "green: data, orange: closing.",
-                       ("packet", "time_s", "from", "content", "bytes"),
-                       [(packet.number, f"{packet.time_s - packets[protocol][0].time_s:.6f}",
-                         "client" if packet.from_client else "server", packet.describe(), packet.size)
-                        for packet in packets[protocol]])
-    both = [packets["sctp"], packets["tcp"]]
-    section.picture("lifecycle", drawing.ladder(list(zip(("SCTP", "TCP"), both))))
+    for protocol in packets:
+        section.ladder(protocol, f"The default run over {protocol.upper()}; round trip {data['round_trip_ms']} ms. Blue: opening "
+                       "and cookies, green: data, orange: closing.")
+    section.picture("lifecycle", drawing.ladder([(protocol.upper(), packets[protocol]) for protocol in packets]))
     summaries = {protocol: summarize(packets[protocol]) for protocol in packets}
     section.table("lifecycle", ("", "SCTP", "TCP"),
                   list(zip(("packets", "bytes on the wire, with Ethernet", "round trips before the first data",
