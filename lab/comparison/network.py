@@ -143,9 +143,10 @@ class Network:
         return self
 
     def cut(self, link):
-        """Cuts a link in the middle, where neither host's network card notices. Returns when."""
+        """Cuts a link in the middle, where neither host's network card notices. Returns between when and when."""
+        before_s = time.time()
         run("ip", "-n", self.wire, "link", "set", f"server{link}", "down")
-        return time.time()
+        return before_s, time.time()
 
     @contextlib.contextmanager
     def capture(self, path):

@@ -31,7 +31,7 @@ def cut_cable(lab, protocol, messages):
                                           "-W", PATIENCE_S, network.server.addresses[0])
             client.await_line("Sending message 1 ")
             time.sleep(CUT_AFTER_S)
-            cut_s = network.cut(1)
+            _, cut_s = network.cut(1)
             return dict(client.finish(), cut_s=cut_s, settings=settings)
 
 

@@ -31,7 +31,7 @@ def lose_server(lab, protocol, ending):
                                           network.server.addresses[0])
             client.await_line("Sending message 2 ")
             if ending == "vanished":
-                gone_s = network.cut(1)
+                gone_s, _ = network.cut(1)
             else:
                 gone_s = end_server(server, ending)
             return dict(client.finish(), protocol=protocol, ending=ending, gone_s=gone_s)
