@@ -154,12 +154,16 @@ static int watch_peers(int fd)
                        set_option(fd, PROTO, TCP_USER_TIMEOUT, 50000) == -1
                    ? -1
                    : 0;
-    // SCTP has heartbeats: every 30 s, and ten must be missed, unless we say otherwise.
-    struct sctp_paddrparams path = {.spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 5000};
-    struct sctp_assocparams association = {.sasoc_asocmaxrxt = 4};
-    if (setsockopt(fd, PROTO, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path)) == -1)
-        return -1;
-    return setsockopt(fd, PROTO, SCTP_ASSOCINFO, &association, sizeof(association));
+    // SCTP has heartbeats: every 30 s, and ten must be missed, unless we say otherwise. A lossy
+    // link must not look like a vanished peer, so we rather miss some more, at shorter intervals.
+    struct sctp_paddrparams path = {.spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 4000};
+    struct sctp_rtoinfo timeout = {.srto_max = 4000};
+    struct sctp_assocparams association = {.sasoc_asocmaxrxt = 6};
+    return setsockopt(fd, PROTO, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path)) == -1 ||
+                   setsockopt(fd, PROTO, SCTP_RTOINFO, &timeout, sizeof(timeout)) == -1 ||
+                   setsockopt(fd, PROTO, SCTP_ASSOCINFO, &association, sizeof(association)) == -1
+               ? -1
+               : 0;
 }
 
 /* A recv or send that takes longer fails with EAGAIN. */
