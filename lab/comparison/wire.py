@@ -1,5 +1,6 @@
 """Captures, as tshark dissects them."""
 import dataclasses
+import itertools
 import subprocess
 
 CHUNK_NAMES = {0: "DATA", 1: "INIT", 2: "INIT ACK", 3: "SACK", 4: "HEARTBEAT", 5: "HEARTBEAT ACK", 6: "ABORT",
@@ -7,7 +8,8 @@ CHUNK_NAMES = {0: "DATA", 1: "INIT", 2: "INIT ACK", 3: "SACK", 4: "HEARTBEAT", 5
                14: "SHUTDOWN COMPLETE"}
 DATA_CHUNK_HEADER_BYTES = 16
 FLAG_NAMES = (("syn", "SYN"), ("fin", "FIN"), ("reset", "RST"), ("ack", "ACK"))
-FIELDS = ("frame.number", "frame.time_epoch", "frame.len", "frame.interface_name", "ip.src", "ip.proto",
+PORTS = ("sctp.srcport", "sctp.dstport", "tcp.srcport", "tcp.dstport")
+FIELDS = ("frame.number", "frame.time_epoch", "frame.len", "frame.interface_name", "ip.src", "ip.proto", *PORTS,
           "sctp.chunk_type", "sctp.chunk_length", "sctp.data_tsn", "tcp.seq", "tcp.len",
           *(f"tcp.flags.{field}" for field, _ in FLAG_NAMES))
 SETUP = {"INIT", "INIT ACK", "COOKIE ECHO", "COOKIE ACK", "SYN"}
@@ -16,12 +18,15 @@ TEARDOWN = {"SHUTDOWN", "SHUTDOWN ACK", "SHUTDOWN COMPLETE", "ABORT", "FIN", "RS
 
 @dataclasses.dataclass
 class Packet:
-    """A packet. data has for each DATA chunk, or for a TCP segment with data, its TSN or sequence number and size."""
+    """A packet. data has for each DATA chunk, or for a TCP segment with data, its TSN or sequence number and size.
+    ports are those of the conversation, in one order for both directions.
+    """
     number: int
     time_s: float
     size: int
     link: str
     from_client: bool
+    ports: list
     names: list
     data: list
     again: bool = False
@@ -54,7 +59,7 @@ def read_packets(path):
     packets = [parse(dict(zip(FIELDS, line.split("\t")))) for line in lines]
     seen = set()
     for packet in packets:
-        keys = {(packet.from_client, position) for position, _ in packet.data}
+        keys = {(*packet.ports, packet.from_client, position) for position, _ in packet.data}
         packet.again = bool(keys & seen)
         seen |= keys
     return packets
@@ -72,18 +77,18 @@ def parse(fields):
         data = list(zip([int(tsn) for tsn in fields["sctp.data_tsn"].split(";") if tsn], sizes))
     return Packet(number=int(fields["frame.number"]), time_s=float(fields["frame.time_epoch"]),
                   size=int(fields["frame.len"]), link=fields["frame.interface_name"],
-                  from_client=fields["ip.src"].endswith(".1"), names=names, data=data)
+                  from_client=fields["ip.src"].endswith(".1"),
+                  ports=sorted(fields[port] for port in PORTS if fields[port]), names=names, data=data)
 
 
 def find_exchanges(packets):
-    """For a client that waits for each answer before it sends on: when each message was first sent and first answered.
+    """For clients that wait for each answer before they send on: when each message was first sent and first answered.
 
-    Returns a list of (sent_s, packet with the answer or None).
+    Returns a list of (sent_s, packet with the answer or None), conversation by conversation.
     """
-    first = {True: {}, False: {}}
+    first = {}
     for packet in packets:
         for position, _ in packet.data:
-            first[packet.from_client].setdefault(position, packet)
-    answers = list(first[False].values())
-    return [(message.time_s, answers[index] if index < len(answers) else None)
-            for index, message in enumerate(first[True].values())]
+            first.setdefault((*packet.ports,), {True: {}, False: {}})[packet.from_client].setdefault(position, packet)
+    return [(message.time_s, answer) for seen in first.values()
+            for message, answer in itertools.zip_longest(seen[True].values(), seen[False].values())]
