@@ -4,9 +4,11 @@ import io
 import re
 import subprocess
 
-# By Okabe and Ito: told apart by colour-blind eyes, and readable on black and on white.
-COLOURS = {"sctp": "#0072B2", "tcp": "#D55E00", "other": "#009E73"}
-KIND_COLOURS = {"setup": "#0072B2", "teardown": "#D55E00", "data": "#009E73", "other": "black"}
+# After Okabe and Ito: told apart by colour-blind eyes, and readable on black and on white.
+BLUE, ORANGE, GREEN = "#3A86C8", "#D55E00", "#0B9670"
+COLOURS = {"sctp": BLUE, "tcp": ORANGE, "other": GREEN}
+KIND_COLOURS = {"setup": BLUE, "teardown": ORANGE, "data": GREEN, "other": "black"}
+MARGIN = 40  # beside the outermost lines of a ladder: half of what stands above them
 INK = "#010203"  # stands for the colour of the text
 STANDALONE_STYLE = "<style>svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
 
@@ -35,6 +37,18 @@ def plot(draw, width=6.2, height=3.6, **subplots):
     return clean(file.getvalue().replace(INK, "currentColor"))
 
 
+def write_numbers_out(axis):
+    """On a logarithmic axis: 20, 50, 100 rather than powers of ten."""
+    from matplotlib import ticker  # pylint: disable=import-outside-toplevel
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=20))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(ticker.NullLocator())
+
+
+def put_legend_below(axes):
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncol=3)
+
+
 def clean(svg):
     """Returns the svg element alone, without ids that could clash with another picture's on the same page."""
     svg = svg[svg.index("<svg"):]
@@ -55,11 +69,10 @@ def ladder(columns, note=""):
         cells = [arc(number, packets[row], packets[0].time_s) for number, (_, packets) in enumerate(columns)
                  if row < len(packets)]
         arcs.append(",\n".join(cells) + ";")
-    scale = 1.35 if len(columns) == 1 else 1.6
-    source = f'msc {{ hscale="{scale}", arcgradient="0";\n{", ".join(entities)};\n' + "\n".join(arcs) + "\n}\n"
+    source = f'msc {{ hscale="{0.85 * len(columns):.2f}", arcgradient="0";\n{", ".join(entities)};\n' + "\n".join(arcs) + "\n}\n"
     svg = subprocess.run(["mscgen", "-T", "svg", "-i", "-", "-o", "-"], input=source, check=True,
                          capture_output=True, text=True).stdout
-    return recolour(svg)
+    return crop(recolour(svg), 2 * len(columns))
 
 
 def arc(column, packet, begin_s):
@@ -75,6 +88,14 @@ def recolour(svg):
     svg = re.sub(r'(fill|stroke)="black"', r'\1="currentColor"', svg)
     svg = re.sub(r' textLength="\d+"', ' dy="-3"', svg).replace('"Helvetica"', '"Helvetica, Arial, sans-serif"')
     return re.sub(r"[^\x20-\x7e]+", "", svg).strip()
+
+
+def crop(svg, lines):
+    """Takes away the margins that mscgen leaves beside its vertical lines."""
+    width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', svg).groups())
+    left = width / lines / 2 - MARGIN
+    svg = re.sub(r'viewBox="[^"]*"', f'viewBox="{left:g} 0 {width - 2 * left:g} {height}"', svg, count=1)
+    return re.sub(r'width="\d+px"', f'width="{width - 2 * left:g}px"', svg, count=1)
 
 
 def make_standalone(svg):

@@ -171,10 +171,20 @@ def capture(path, interfaces, start=lambda *words: Process(words)):
         yield
         await_last_packet(path)
         errors = dumpcap.finish(signal.SIGINT)["errors"]
+        if interfaces.count("-i") > 1:
+            sort(path)
     finally:
         dumpcap.end()
     if dropped := [line for line in errors.splitlines() if re.search(r"interface '.*': \d+/[^0]", line)]:
         raise Failure(f"{path}: packets are missing: {dropped}")
+
+
+def sort(path):
+    """Puts the packets of several interfaces into the order of their times."""
+    unsorted = f"{path}.unsorted"
+    os.rename(path, unsorted)
+    run("reordercap", unsorted, path)
+    os.remove(unsorted)
 
 
 def await_last_packet(path):

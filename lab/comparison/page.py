@@ -10,9 +10,10 @@ STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6edf3; --paper: #0d1117; --faint: #9198a1; --line: #3d444d; --bad: #ff8a80; } }
 body { color: var(--ink); background: var(--paper); font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto;
-       max-width: 46rem; padding: 1rem; overflow-wrap: anywhere; }
+       max-width: 52rem; padding: 1rem; overflow-wrap: anywhere; }
 h2 { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }
 figure { margin: 1.5rem 0; } figcaption, .files { color: var(--faint); font-size: .875rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; align-items: start; }
 figure svg { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; font-size: .875rem; overflow-wrap: normal; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem; border-bottom: 1px solid var(--line); }
@@ -65,12 +66,18 @@ class Section:
         self.parts.append(f"<figure>{svg}<figcaption>{html.escape(caption)} {html.escape(self.kernel)}. "
                           f'Data: <a href="{name}.csv">{name}.csv</a></figcaption></figure>')
 
+    def ladders(self, captions):
+        """Shows captures that were read, packet by packet, side by side where there is room: {label: caption}."""
+        self.parts.append('<div class="pair">')
+        for label, caption in captions.items():
+            self.ladder(label, caption)
+        self.parts.append("</div>")
+
     def ladder(self, label, caption):
-        """Shows a capture that was read, packet by packet."""
         packets = self.captures[label]
         rows = [(packet.number, f"{packet.time_s - packets[0].time_s:.6f}", "client" if packet.from_client else "server",
                  packet.describe(), packet.size) for packet in packets]
-        self.figure(f"{self.name}-{label}", drawing.ladder([(label.upper(), packets)]), caption,
+        self.figure(f"{self.name}-{label}", drawing.ladder([(label.partition("-")[0].upper(), packets)]), caption,
                     ("packet", "time_s", "from", "content", "bytes"), rows)
 
     def picture(self, name, svg):

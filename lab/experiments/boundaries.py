@@ -64,9 +64,8 @@ def report(section, data):
     rows = [(protocol.upper(), number, size, ends) for protocol in PROTOCOLS
             for number, (size, ends) in enumerate(reads[protocol], 1)]
     section.table("boundaries", ("protocol", "read", "bytes", "ends of messages in it"), rows)
-    for protocol in PROTOCOLS:
-        section.ladder(protocol, f"Three messages over {protocol.upper()}; round trip {2 * DELAY_MS} ms, Nagle's algorithm "
-                       "on at the sender.")
+    section.ladders({protocol: f"Three messages over {protocol.upper()}; round trip {2 * DELAY_MS} ms, Nagle's algorithm "
+                     "on at the sender." for protocol in PROTOCOLS})
     make_claims(section, data, reads, sent)
 
 

@@ -84,19 +84,18 @@ def shorten(output):
 
 
 def draw_timeline(axes, answers, runs):
-    axes.axvline(runs["sctp"]["cut_after_s"], color=drawing.INK, linestyle="--")
+    axes.axvline(0, color=drawing.INK, linestyle="--")
     for protocol, marker in (("sctp", "o"), ("tcp", "x")):
         rows = [row for row in answers[protocol] if row[2] is not None]
-        axes.plot([row[2] for row in rows], [row[0] for row in rows], marker, markersize=4,
-                  color=drawing.COLOURS[protocol], label=protocol.upper())
-    gave_up_s = runs["tcp"]["ended_s"] - runs["tcp"]["cut_s"] + runs["tcp"]["cut_after_s"]
+        axes.plot([row[2] - runs[protocol]["cut_after_s"] for row in rows], [row[0] for row in rows], marker, markersize=4,
+                  color=drawing.COLOURS[protocol], label=f"answered over {protocol.upper()}")
+    gave_up_s = runs["tcp"]["ended_s"] - runs["tcp"]["cut_s"]
     axes.plot([gave_up_s], [len(answers["tcp"])], "X", markersize=11, color=drawing.COLOURS["tcp"])
     axes.annotate("TCP client\ngives up", (gave_up_s, len(answers["tcp"])), textcoords="offset points", xytext=(0, 10),
                   ha="center")
-    axes.annotate("link 1 cut", (runs["sctp"]["cut_after_s"], len(answers["sctp"]) * 0.9), textcoords="offset points",
-                  xytext=(-5, 0), ha="right")
-    axes.set(xlabel="time since the first message (s)", ylabel="messages answered")
-    axes.legend(loc="lower right")
+    axes.annotate("link 1 is cut", (0, len(answers["sctp"]) * 0.95), textcoords="offset points", xytext=(-5, 0), ha="right")
+    axes.set(xlabel="time since the cut (s)", ylabel="message")
+    drawing.put_legend_below(axes)
 
 
 def make_claims(section, data, answers):

@@ -87,7 +87,9 @@ def draw(axes, samples, medians):
         axes.plot([sample["size"] for sample in own], [sample["round_trip_ms"] * 1e3 for sample in own], ".", color=colour,
                   alpha=0.4)
     axes.set(xlabel="bytes per message", ylabel="round trip (µs)", xscale="log", yscale="log")
-    axes.legend()
+    for axis in (axes.xaxis, axes.yaxis):
+        drawing.write_numbers_out(axis)
+    drawing.put_legend_below(axes)
 
 
 def make_claims(section, data, medians):

@@ -45,9 +45,8 @@ def report(section, data):
         that confirms the question.</p>
         <p><b>Closing.</b> SCTP closes for both sides at once with three packets: SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE.
         TCP closes each direction by itself, with a FIN each.</p>""")
-    for protocol in packets:
-        section.ladder(protocol, f"The default run over {protocol.upper()}; round trip {data['round_trip_ms']} ms. Blue: opening "
-                       "and cookies, green: data, orange: closing.")
+    section.ladders({protocol: f"The default run over {protocol.upper()}; round trip {data['round_trip_ms']} ms. Blue: "
+                     "opening and cookies, green: data, orange: closing." for protocol in packets})
     section.picture("lifecycle", drawing.ladder([(protocol.upper(), packets[protocol]) for protocol in packets]))
     summaries = {protocol: summarize(packets[protocol]) for protocol in packets}
     section.table("lifecycle", ("", "SCTP", "TCP"),

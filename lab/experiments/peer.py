@@ -58,8 +58,7 @@ def report(section, data):
         second answer the server goes away. How the operating system ends the connection depends on one thing only: whether
         something was left that the server had not read. If not, even a kill -9 says a polite goodbye (SHUTDOWN, FIN). If there
         was, data is lost, and the client is told so (ABORT, RST). If the host is gone, nobody is left to say anything.</p>
-        <p>SCTP and TCP differ in what comes after SHUTDOWN and FIN. SHUTDOWN ends both directions: the client's next send fails.
-        FIN ends one: the client may go on sending, and learns only from the missing answer that nobody reads.</p>""")
+        <p>SCTP and TCP differ in what comes after SHUTDOWN and FIN. SHUTDOWN ends both directions. FIN ends one: the client may go on sending, and learns only from the missing answer that nobody reads.</p>""")
     rows, news = [], {}
     for run in data["runs"]:
         packet = find_news(section.read_capture(f"{run['protocol']}-{run['ending']}"), run["gone_s"])
@@ -70,8 +69,8 @@ def report(section, data):
                      run["errors"].strip(), f"{run['ended_s'] - run['gone_s']:.2f}"))
     section.table("peer", ("the server is", "over", "which packet told", "ms after", "what the client said",
                            "and after how many s"), rows)
-    for protocol in PROTOCOLS:
-        section.ladder(f"{protocol}-killed-busy", f"{protocol.upper()}: the server is killed with a message unread.")
+    section.ladders({f"{protocol}-killed-busy": f"{protocol.upper()}: the server is killed with a message unread."
+                     for protocol in PROTOCOLS})
     make_claims(section, data["runs"], news)
 
 
