@@ -19,7 +19,7 @@ MUCH_PERCENT, MANY_CLIENTS = 5, 5  # with so much loss, some clients share the w
 
 
 def measure(lab):
-    messages = 60 if lab.quick else 500
+    messages = 40 if lab.quick else 500
     losses = (0, 10) if lab.quick else LOSSES_PERCENT
     cases = [(variant, loss) for loss in losses for variant in VARIANTS]
     with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
