@@ -1,6 +1,7 @@
 """What the tests share: the programs under test, their peers, and captures of what they say.
 
-Every test runs for the stack that --stack names: tcp, sctp (the kernel's) or usrsctp.
+Every test runs for the stack that --stack names: tcp, sctp (the kernel's) or usrsctp; "lab" are the tests of the lab's
+own tools, which need none.
 """
 import json
 import os
@@ -24,8 +25,8 @@ VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full",
 
 
 def pytest_addoption(parser):
-    parser.addoption("--stack", choices=("tcp", "sctp", "usrsctp"), default="tcp",
-                     help="sctp needs a kernel that has it: lab/run pytest-3 --stack sctp")
+    parser.addoption("--stack", choices=("tcp", "sctp", "usrsctp", "lab"), default="tcp",
+                     help="sctp needs a kernel that has it: lab/run pytest-3 --stack sctp; lab: the lab itself")
     parser.addoption("--build", type=pathlib.Path, default=ROOT / "build", help="build directory")
     parser.addoption("--valgrind", action="store_true", help="run both programs under memcheck")
     parser.addoption("--long", action="store_true", help="faults and bad input in bulk: minutes")
@@ -52,7 +53,7 @@ def pytest_collection_modifyitems(config, items):
 
     def belongs(item):
         mark = item.get_closest_marker("stacks")
-        fits = mark is None or config.getoption("stack") in mark.args
+        fits = config.getoption("stack") in (mark.args if mark else ("tcp", "sctp", "usrsctp"))
         short = config.getoption("long") or not item.get_closest_marker("long")
         return fits and short and not (
             checked and item.get_closest_marker("plain")

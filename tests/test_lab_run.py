@@ -20,7 +20,7 @@ import time
 
 import pytest
 
-pytestmark = [pytest.mark.stacks("tcp"), pytest.mark.plain]
+pytestmark = [pytest.mark.stacks("lab"), pytest.mark.plain]
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAB_RUN = ROOT / "lab" / "run"

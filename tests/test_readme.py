@@ -70,7 +70,7 @@ def test_every_path_that_it_names_exists(build):
 
 
 def test_other_commands(tree):
-    """Those that neither install nor run the tests, in the order in which they stand."""
+    """Those that neither install nor run the tests nor take minutes, in the order in which they stand."""
     run("rm -rf build", tree)
     for block in find_blocks("sh"):
         for line in block.splitlines():

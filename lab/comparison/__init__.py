@@ -1,0 +1,1 @@
+"""What lab/compare and its experiments share."""

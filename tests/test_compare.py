@@ -1,0 +1,213 @@
+"""lab/compare: what its experiments find, asserted from their data; and that it fails when something did not happen."""
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "lab"))
+from comparison import wire  # noqa: E402
+
+pytestmark = [pytest.mark.stacks("lab"), pytest.mark.plain]
+USAGE = "usage: lab/compare [-hqu] [-b DIR] [-o DIR] [EXPERIMENT...]\n"
+EXPERIMENTS = ["lifecycle", "boundaries", "loss", "cable", "peer", "cost"]
+PROTOCOLS = ["sctp", "tcp"]
+KEPT = ROOT / "lab" / "captures"
+
+
+def compare(*arguments, lab=ROOT / "lab"):
+    done = subprocess.run([lab / "compare", *map(str, arguments)], capture_output=True, text=True, check=False,
+                          timeout=600)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def report(build, tmp_path_factory):
+    """The directory of a short run of all experiments."""
+    directory = tmp_path_factory.mktemp("compare") / "report"
+    status, output, errors = compare("-q", "-b", build, "-o", directory)
+    assert (status, errors) == (0, ""), errors
+    assert all(re.search(rf"^ *\d+ s  {name} measured$", output, re.M) for name in EXPERIMENTS), output
+    return directory
+
+
+def read_data(report, name):
+    return json.loads((report / f"{name}.json").read_text())["data"]
+
+
+def read_csv(report, name):
+    with open(report / f"{name}.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_help():
+    status, output, errors = compare("-h")
+    assert (status, errors) == (0, "") and output.startswith(USAGE)
+    assert re.findall(r"^  (\w+) +\w+: ", output, re.M) == EXPERIMENTS
+
+
+@pytest.mark.parametrize("arguments, error", (
+    (["-x"], "option -x not recognized"),
+    (["-o"], "option -o requires argument"),
+    (["nonsense"], f"nonsense: no such experiment, there are {', '.join(EXPERIMENTS)}"),
+))
+def test_misuse(arguments, error):
+    assert compare(*arguments) == (2, "", f"compare: {error}\n{USAGE}")
+
+
+def test_nothing_built(tmp_path):
+    status, output, errors = compare("-b", tmp_path, "-o", tmp_path / "report")
+    assert (status, output) == (1, "")
+    assert errors == f"compare: {tmp_path}/server-sctp: not there; build it first, or tell with -b where it is\n"
+
+
+class Page(HTMLParser):
+    """What a page refers to, and how many pictures it holds."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.foreign, self.pictures = [], [], 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.pictures += tag == "svg"
+        self.foreign += [tag] if tag in ("script", "link", "img", "iframe", "object") else []
+        if tag == "a" and not attributes["href"].startswith("#"):
+            self.links.append(attributes["href"])
+
+
+def test_report_is_whole(report):
+    page = Page((report / "report.html").read_text())
+    assert page.foreign == [] and page.pictures >= 10
+    assert page.links and all((report / link).stat().st_size > 0 for link in page.links)
+    assert all(read_csv(report, path.stem) for path in report.glob("*.csv"))
+    for path in report.glob("*.pcapng"):
+        assert wire.read_packets(path), path
+    assert {path.name for path in report.iterdir() if path.suffix in (".csv", ".pcapng")} >= set(page.links)
+
+
+def flatten(packets, detail=lambda packet: packet.from_client):
+    """The chunks in order, but for those that confirm: when these are sent is a matter of time."""
+    return [(detail(packet), name) for packet in packets for name in packet.names if name not in ("SACK", "ACK")] + [
+        (packet.from_client, size) for packet in packets for _, size in packet.data]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("name", ["lifecycle", "boundaries"])
+def test_kept_captures_are_what_happens(report, name, protocol):
+    fresh, kept = (flatten(wire.read_packets(directory / f"{name}-{protocol}.pcapng")) for directory in (report, KEPT))
+    assert fresh == kept and len(kept) > 5
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_kept_capture_of_the_cable(report, protocol):
+    """How often something came depends on times; in which order what came first does not."""
+    def order(directory):
+        packets = wire.read_packets(directory / f"cable-{protocol}.pcapng")
+        steps = [(packet.link, name, packet.again) for packet in packets for name in packet.names or ["data"]
+                 if name not in ("SACK", "ACK", "HEARTBEAT", "HEARTBEAT ACK")]
+        return list(dict.fromkeys(steps))
+    assert order(report) == order(KEPT)
+
+
+def test_lifecycle(report):
+    rows = {row[""]: row for row in read_csv(report, "lifecycle")}
+    trips = rows["round trips before the first data"]
+    assert (trips["SCTP"], trips["TCP"]) == ("2", "1")
+    for protocol in PROTOCOLS:
+        packets = wire.read_packets(report / f"lifecycle-{protocol}.pcapng")
+        assert rows["packets"][protocol.upper()] == str(len(packets))
+        assert [size for packet in packets if packet.from_client for _, size in packet.data] == [64] * 5
+
+
+def test_boundaries(report):
+    reads = {protocol: [(int(row["bytes"]), int(row["ends of messages in it"])) for row in
+                        read_csv(report, "boundaries") if row["protocol"] == protocol.upper()] for protocol in PROTOCOLS}
+    assert reads["sctp"] == [(4, 1), (4, 1), (6, 1)]
+    assert sum(size for size, _ in reads["tcp"]) == 14 and max(ends for _, ends in reads["tcp"]) > 1
+
+
+def test_loss(report):
+    rows = read_csv(report, "loss")
+    messages = read_data(report, "loss")["messages"]
+    assert {row["messages"] for row in rows} == {str(messages)}
+    mean = {(row["protocol"], row["loss each way (%)"]): float(row["mean (ms)"]) for row in rows}
+    assert mean["SCTP", "10"] > 2 * mean["SCTP", "0"]
+    assert mean["SCTP", "10"] > mean["SCTP, net.sctp.rto_min=200", "10"]
+
+
+def test_cable(report):
+    data = read_data(report, "cable")
+    sctp, tcp = data["runs"]["sctp"], data["runs"]["tcp"]
+    numbers = [int(number) for number in re.findall(r"^Sending message (\d+) of \d+\. Result: OK$", sctp["output"], re.M)]
+    assert numbers == list(range(1, data["messages"] + 1)) and sctp["status"] == 0
+    packets = wire.read_packets(report / "cable-tcp.pcapng")
+    assert tcp["status"] == 1 and not [packet for packet in packets if not packet.from_client
+                                       and packet.time_s > tcp["cut_s"] + 0.1]
+    after = [packet for packet in wire.read_packets(report / "cable-sctp.pcapng") if packet.time_s > sctp["cut_s"] + 0.1]
+    assert {packet.link for packet in after if not packet.from_client} == {"link2"}
+
+
+def test_peer(report):
+    told = {(row["over"], row["the server is"]): row["which packet told"] for row in read_csv(report, "peer")}
+    for protocol, ending, chunk in (
+            ("SCTP", "stopped with Ctrl-C", "SHUTDOWN"), ("TCP", "stopped with Ctrl-C", "FIN"),
+            ("SCTP", "killed with -9, a message unread", "ABORT"), ("TCP", "killed with -9, a message unread", "RST"),
+            ("SCTP", "its host drops off the net", "nothing"), ("TCP", "its host drops off the net", "nothing")):
+        assert chunk in told[protocol, ending]
+
+
+def test_cost(report):
+    sizes = [(row["protocol"], row["bytes"]) for row in read_csv(report, "cost")]
+    assert len(sizes) == len(set(sizes)) == 12
+    assert all(float(row["round trip (µs)"]) > 0 for row in read_csv(report, "cost"))
+
+
+def test_what_did_not_happen_is_a_failure(build, tmp_path):
+    """A client that sends one message too few."""
+    for name in ("server-sctp", "client-sctp", "server-tcp"):
+        (tmp_path / name).symlink_to(build / name)
+    (tmp_path / "client-tcp").write_text(f'#!/bin/sh\nexec {build}/client-tcp -c 4 "$@"\n')
+    (tmp_path / "client-tcp").chmod(0o755)
+    status, _, errors = compare("-q", "-b", tmp_path, "-o", tmp_path / "report", "lifecycle")
+    claim = "Over TCP, the client got an answer to each of its five messages."
+    assert (status, errors) == (1, f"compare: lifecycle: did not happen: {claim}\n")
+    assert f"✗ Did not happen: {claim}" in (tmp_path / "report" / "report.html").read_text()
+
+
+SEVENTH = '''
+ORDER, TITLE, ALONE = 7, "Seventh: one more", False
+
+def measure(lab):
+    with lab.network("one") as network:
+        server = network.server.start_server(lab.program("server", "tcp"))
+        return network.client.start(lab.program("client", "tcp"), "-c1", network.server.addresses[0]).finish()
+
+def report(section, data):
+    section.claim("There was an answer.", "Result: OK" in data["output"])
+'''
+
+
+def test_a_seventh_experiment_is_one_file(build, tmp_path):
+    lab = tmp_path / "lab"
+    shutil.copytree(ROOT / "lab", lab)
+    (lab / "experiments" / "seventh.py").write_text(SEVENTH)
+    status, _, errors = compare("-b", build, "-o", tmp_path / "report", "seventh", lab=lab)
+    assert (status, errors) == (0, "")
+    assert "✓ There was an answer." in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_what_the_readme_says_of_the_captures():
+    """Each packet that its table names has what it says."""
+    rows = re.findall(r"^\| ([a-z]+-(?:sctp|tcp)) \| (\d+) \| ([A-Z ]+) \|", (ROOT / "README.md").read_text(), re.M)
+    assert {capture for capture, _, _ in rows} == {path.stem for path in KEPT.glob("*.pcapng")}
+    for capture, number, chunk in rows:
+        packet = wire.read_packets(KEPT / f"{capture}.pcapng")[int(number) - 1]
+        assert chunk in packet.names, (capture, number)
