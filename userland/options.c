@@ -241,79 +241,93 @@ int32_t association_id(struct us_sock *sock)
 
 /* ---- options of an association or of those to come */
 
-static int set_rtoinfo(struct us_sock *sock, const void *value, size_t length)
-{
-    struct lx_rtoinfo from;
+/* Those that are the same but for the order and the width of what they hold. */
+struct field {
+    uint8_t offset, stack_offset, size;
+    bool read_only;
+};
 
-    TAKE_EXACTLY(from);
-    struct sctp_rtoinfo to = {
-        .srto_initial = from.initial, .srto_max = from.max, .srto_min = from.min};
-    return SET(SCTP_RTOINFO, to);
+struct record_option {
+    int name, stack_name;
+    size_t size, stack_size;
+    struct field fields[6]; /* up to one without a size */
+};
+
+#define FIELD(ours, member, theirs, stack_member, is_read_only)                                    \
+    {                                                                                              \
+        offsetof(struct ours, member), offsetof(struct theirs, stack_member),                      \
+            sizeof(((struct ours *)0)->member), is_read_only                                       \
+    }
+#define RECORD_MAX 64
+
+_Static_assert(sizeof(struct sctp_assocparams) <= RECORD_MAX, "the largest of them");
+
+static const struct record_option records[] = {
+    {LX_RTOINFO,
+     SCTP_RTOINFO,
+     sizeof(struct lx_rtoinfo),
+     sizeof(struct sctp_rtoinfo),
+     {FIELD(lx_rtoinfo, initial, sctp_rtoinfo, srto_initial, false),
+      FIELD(lx_rtoinfo, max, sctp_rtoinfo, srto_max, false),
+      FIELD(lx_rtoinfo, min, sctp_rtoinfo, srto_min, false)}},
+    {LX_ASSOCINFO,
+     SCTP_ASSOCINFO,
+     sizeof(struct lx_assocparams),
+     sizeof(struct sctp_assocparams),
+     {FIELD(lx_assocparams, asocmaxrxt, sctp_assocparams, sasoc_asocmaxrxt, false),
+      FIELD(lx_assocparams, number_peer_destinations, sctp_assocparams,
+            sasoc_number_peer_destinations, true),
+      FIELD(lx_assocparams, peer_rwnd, sctp_assocparams, sasoc_peer_rwnd, true),
+      FIELD(lx_assocparams, local_rwnd, sctp_assocparams, sasoc_local_rwnd, true),
+      FIELD(lx_assocparams, cookie_life, sctp_assocparams, sasoc_cookie_life, false)}},
+    {LX_INITMSG,
+     SCTP_INITMSG,
+     sizeof(struct lx_initmsg),
+     sizeof(struct sctp_initmsg),
+     {FIELD(lx_initmsg, num_ostreams, sctp_initmsg, sinit_num_ostreams, false),
+      FIELD(lx_initmsg, max_instreams, sctp_initmsg, sinit_max_instreams, false),
+      FIELD(lx_initmsg, max_attempts, sctp_initmsg, sinit_max_attempts, false),
+      FIELD(lx_initmsg, max_init_timeo, sctp_initmsg, sinit_max_init_timeo, false)}},
+};
+
+static const struct record_option *find_record(int name)
+{
+    for (size_t i = 0; i < sizeof records / sizeof records[0]; i++)
+        if (records[i].name == name)
+            return &records[i];
+    return NULL;
 }
 
-static int get_rtoinfo(struct us_sock *sock, void *value, socklen_t *length)
+static int set_record(struct us_sock *sock, const struct record_option *option, const void *value,
+                      size_t length)
 {
-    struct lx_rtoinfo to;
-    struct sctp_rtoinfo from = {.srto_assoc_id = 0};
+    _Alignas(8) uint8_t to[RECORD_MAX] = {0};
 
-    CHECK_ROOM(to);
-    if (GET(SCTP_RTOINFO, from) < 0)
+    if (length != option->size)
+        return fail(EINVAL);
+    for (const struct field *field = option->fields; field->size > 0; field++)
+        if (!field->read_only)
+            memcpy(to + field->stack_offset, (const uint8_t *)value + field->offset, field->size);
+    return stack_set(sock, IPPROTO_SCTP, option->stack_name, to, option->stack_size);
+}
+
+/* An association's id, which none of the fields is, stays as it was. */
+static int get_record(struct us_sock *sock, const struct record_option *option, void *value,
+                      socklen_t *length)
+{
+    _Alignas(8) uint8_t from[RECORD_MAX] = {0};
+
+    if (*length < option->size)
+        return fail(EINVAL);
+    if (stack_get(sock, IPPROTO_SCTP, option->stack_name, from, option->stack_size) < 0)
         return -1;
-    to.initial = from.srto_initial;
-    to.max = from.srto_max;
-    to.min = from.srto_min;
-    GIVE(to);
-}
-
-static int set_associnfo(struct us_sock *sock, const void *value, size_t length)
-{
-    struct lx_assocparams from;
-
-    TAKE_EXACTLY(from);
-    struct sctp_assocparams to = {.sasoc_asocmaxrxt = from.asocmaxrxt,
-                                  .sasoc_cookie_life = from.cookie_life};
-    return SET(SCTP_ASSOCINFO, to);
-}
-
-static int get_associnfo(struct us_sock *sock, void *value, socklen_t *length)
-{
-    struct lx_assocparams to;
-    struct sctp_assocparams from = {.sasoc_assoc_id = 0};
-
-    CHECK_ROOM(to);
-    if (GET(SCTP_ASSOCINFO, from) < 0)
-        return -1;
-    to.asocmaxrxt = from.sasoc_asocmaxrxt;
-    to.number_peer_destinations = from.sasoc_number_peer_destinations;
-    to.peer_rwnd = from.sasoc_peer_rwnd;
-    to.local_rwnd = has_association(sock) ? from.sasoc_local_rwnd : 0;
-    to.cookie_life = from.sasoc_cookie_life;
-    GIVE(to);
-}
-
-static int set_initmsg(struct us_sock *sock, const void *value, size_t length)
-{
-    struct lx_initmsg from;
-
-    TAKE_EXACTLY(from);
-    struct sctp_initmsg to = {.sinit_num_ostreams = from.num_ostreams,
-                              .sinit_max_instreams = from.max_instreams,
-                              .sinit_max_attempts = from.max_attempts,
-                              .sinit_max_init_timeo = from.max_init_timeo};
-    return SET(SCTP_INITMSG, to);
-}
-
-static int get_initmsg(struct us_sock *sock, void *value, socklen_t *length)
-{
-    struct lx_initmsg to;
-    struct sctp_initmsg from = {.sinit_num_ostreams = 0};
-
-    CHECK_ROOM(to);
-    if (GET(SCTP_INITMSG, from) < 0)
-        return -1;
-    to = (struct lx_initmsg){from.sinit_num_ostreams, from.sinit_max_instreams,
-                             from.sinit_max_attempts, from.sinit_max_init_timeo};
-    GIVE(to);
+    for (const struct field *field = option->fields; field->size > 0; field++)
+        if (field->read_only && !has_association(sock))
+            memset((uint8_t *)value + field->offset, 0, field->size);
+        else
+            memcpy((uint8_t *)value + field->offset, from + field->stack_offset, field->size);
+    *length = (socklen_t)option->size;
+    return 0;
 }
 
 /* An address that an option names must be the peer's; none means every path, and there is
@@ -974,15 +988,15 @@ static int set_sctp(struct us_sock *sock, int name, const void *value, size_t le
 {
     const struct number_option *number = find_number(name);
     const struct value_option *bare = find_value(name);
+    const struct record_option *record = find_record(name);
 
+    if (record != NULL)
+        return set_record(sock, record, value, length);
     if (number != NULL)
         return set_number(sock, number, value, length);
     if (bare != NULL)
         return set_value(sock, bare, value, length);
     switch (name) {
-    case LX_RTOINFO: return set_rtoinfo(sock, value, length);
-    case LX_ASSOCINFO: return set_associnfo(sock, value, length);
-    case LX_INITMSG: return set_initmsg(sock, value, length);
     case LX_PEER_ADDR_PARAMS: return set_paddrparams(sock, value, length);
     case LX_DELAYED_SACK: return set_delayed_sack(sock, value, length);
     case LX_DEFAULT_SEND_PARAM: return set_default_sndrcv(sock, value, length);
@@ -1016,15 +1030,15 @@ static int get_sctp(struct us_sock *sock, int name, void *value, socklen_t *leng
 {
     const struct number_option *number = find_number(name);
     const struct value_option *bare = find_value(name);
+    const struct record_option *record = find_record(name);
 
+    if (record != NULL)
+        return get_record(sock, record, value, length);
     if (number != NULL)
         return get_number(sock, number, value, length);
     if (bare != NULL)
         return get_value(sock, bare, value, length);
     switch (name) {
-    case LX_RTOINFO: return get_rtoinfo(sock, value, length);
-    case LX_ASSOCINFO: return get_associnfo(sock, value, length);
-    case LX_INITMSG: return get_initmsg(sock, value, length);
     case LX_PEER_ADDR_PARAMS: return get_paddrparams(sock, value, length);
     case LX_DELAYED_SACK: return get_delayed_sack(sock, value, length);
     case LX_DEFAULT_SEND_PARAM: return get_default_sndrcv(sock, value, length);
