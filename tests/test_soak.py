@@ -19,14 +19,21 @@ def measure(pid):
 
 @pytest.fixture
 def server(start, build, names, tmp_path):
-    return Watched(start, [build / names[0], 0], tmp_path / "server")
+    watched = Watched(start, [build / names[0], 0], tmp_path / "server")
+    watched.descriptors = measure(watched.pid)[1]
+    return watched
 
 
-def keep(server, peer, work):
+def keep(server, peer, work, connections):
     """Does it, and then neither side has more than before. It has been done before, a little."""
-    before = [measure(pid) for pid in (server.pid, peer.process.pid)]
+    descriptors = server.descriptors + connections
+
+    def measure_both():
+        server.wait(lambda: measure(server.pid)[1] <= descriptors, "it has more descriptors than connections")
+        return [measure(pid) for pid in (server.pid, peer.process.pid)]
+    before = measure_both()
     work()
-    after = [measure(pid) for pid in (server.pid, peer.process.pid)]
+    after = measure_both()
     print(before, after)
     for (kib_before, descriptors_before), (kib_after, descriptors_after) in zip(before, after):
         assert descriptors_after <= descriptors_before and kib_after <= kib_before + SLACK_KIB
@@ -36,7 +43,7 @@ def test_many_messages(server, start_peer, scale):
     """In lock-step over one connection."""
     peer, count = start_peer(server.port), scale(20000, 1000000)
     peer.exchange("message\n", 1000)
-    keep(server, peer, lambda: peer.exchange("message\n", count))
+    keep(server, peer, lambda: peer.exchange("message\n", count), connections=1)
     peer.close()
     tally, errors = server.stop()
     assert (tally.served, errors) == (1000 + count, "")
@@ -46,6 +53,6 @@ def test_many_connections(server, start_peer, scale):
     """One after the other, each with a message."""
     peer, count = start_peer(), scale(500, 20000)
     peer.reconnect("127.0.0.1", server.port, 500)
-    keep(server, peer, lambda: peer.reconnect("127.0.0.1", server.port, count))
+    keep(server, peer, lambda: peer.reconnect("127.0.0.1", server.port, count), connections=0)
     tally, errors = server.stop()
     assert (tally.connections, tally.served, errors) == (500 + count, 500 + count, "")

@@ -246,6 +246,9 @@ int port_add_addresses(struct us_sock *sock, const struct us_addr *addresses, un
             result = -1;
         } else if (ask_kernel(address) < 0 || append(sock, &address->ip) < 0) {
             result = -1;
+        } else if (!port_free(sock, sock->port)) {
+            errno = EADDRINUSE;
+            result = -1;
         }
         if (result < 0) {
             sock->address_count = before;
