@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from conftest import PATIENCE_S, ROOT
+from conftest import PATIENCE_S, ROOT, counts_lines
 from test_arguments import USAGE
 from test_faults import finish_all, only_broken, watch  # noqa: F401 - a fixture
 
@@ -207,21 +207,40 @@ TARGETS = {
 }
 
 
+SANITIZED = ["clang", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+COUNTED = ["cc", "-O0", "--coverage", HERE / "replay.c"]
+
+
+@pytest.fixture
+def compile_target(build, tmp_path):
+    """Compiles for libFuzzer; in a build that counts lines, for replay.c (which is no fuzzer)."""
+    def compile_it(source, more, libraries, counted):
+        front = "front.c"  # the engine without libc's names
+        sources = [HERE / source, *(path for path in more if getattr(path, "name", "") != front)]
+        directory = build / "fuzz" if counted else tmp_path
+        directory.mkdir(exist_ok=True)
+        subprocess.run(
+            [*(COUNTED if counted else SANITIZED), "-w", "-g", "-D_GNU_SOURCE", "-DINET", "-DINET6",
+             f"-I{ROOT}/userland", "-o", directory / f"{tmp_path.name}.target", *sources, *libraries,
+             "-lpthread", "-ldl"], check=True, cwd=directory)
+        return directory / f"{tmp_path.name}.target"
+    return compile_it
+
+
 @pytest.mark.plain
 @pytest.mark.parametrize("target", [
     pytest.param(name, marks=pytest.mark.stacks(stack)) for name, (stack, *_) in TARGETS.items()])
-def test_coverage_guided(start, private_network, pytestconfig, tmp_path, chance, target):
+def test_coverage_guided(
+        start, compile_target, private_network, pytestconfig, build, tmp_path, chance, target):
     """libFuzzer, with AddressSanitizer and UBSan, for --fuzz seconds."""
-    _, source, more, libraries = TARGETS[target]
-    front = [path for path in more if path not in USERLAND or path.name != "front.c"]
-    subprocess.run(
-        ["clang", "-w", "-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all",
-         "-D_GNU_SOURCE", "-DINET", "-DINET6", f"-I{ROOT}/userland", "-o", tmp_path / "target",
-         HERE / source, *front, *libraries, "-lpthread", "-ldl"], check=True)
-    fuzzer = start([tmp_path / "target", f"-max_total_time={pytestconfig.getoption('fuzz')}",
-                    f"-seed={chance.randrange(1, 1 << 31)}", "-max_len=512", "-timeout=20",
-                    "-close_fd_mask=3", "-print_final_stats=1", f"-artifact_prefix={tmp_path}/"],
-                   private_network)
-    status, _, errors = fuzzer.finish(patience_s=PATIENCE_S + pytestconfig.getoption("fuzz"))
-    assert status == 0, errors
-    print(target + ":", re.search(r"stat::number_of_executed_units: (\d+)", errors)[1], "inputs")
+    counted = counts_lines(build)
+    program = compile_target(*TARGETS[target][1:], counted)
+    seed, seconds = chance.randrange(1, 1 << 31), pytestconfig.getoption("fuzz")
+    options = [seed, 100_000] if counted else [
+        f"-max_total_time={seconds}", f"-seed={seed}", "-max_len=512", "-timeout=20",
+        "-close_fd_mask=3", "-print_final_stats=1", f"-artifact_prefix={tmp_path}/"]
+    status, output, errors = start([program, *options], private_network).finish(
+        patience_s=PATIENCE_S + seconds)
+    assert status == 0, errors[-5000:]
+    if not counted:
+        print(target + ":", re.search(r"number_of_executed_units: (\d+)", errors)[1], "inputs")

@@ -6,6 +6,7 @@ import pathlib
 import re
 import resource
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -152,6 +153,43 @@ def test_a_call_of_the_clients_fails(watch, inject, run_client, names, call, err
 
 
 @pytest.mark.plain
+@pytest.mark.parametrize("call", ["socket", "setsockopt", "getsockopt", "bind", "epoll_create1"])
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.EAFNOSUPPORT, errno.ENOPROTOOPT])
+def test_each_call_at_the_start_fails_once(
+        watch, inject, start, run_client, build, names, call, error):
+    """Either it goes on without, or says why not, and exits; that holds for both programs."""
+    server = watch()
+    for number in range(1, 20):
+        faults = inject((call, error, 1), first=number)
+        result = run_client("-v", "-c1", "127.0.0.1", server.port, env=faults.env)
+        assert ends_cleanly(result, names[1], error), (number, result)
+        if faults.failures() == 0:
+            break
+    assert run_client("127.0.0.1", server.port)[0] == 0
+    assert only_broken(names[0], server.stop()[1])
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("call", ["socket", "setsockopt", "getsockopt", "bind", "epoll_create1"])
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.EAFNOSUPPORT, errno.ENOPROTOOPT])
+def test_each_call_at_the_servers_start_fails_once(
+        inject, start, run_client, build, names, call, error):
+    for number in range(1, 20):
+        faults = inject((call, error, 1), first=number)
+        server = start([build / names[0], 0], env=faults.env)
+        line = server.process.stdout.readline().decode()
+        if line:
+            port = line.split()[-1]
+            assert ends_cleanly(run_client("-c1", "-W5", "127.0.0.1", port), names[1], error)
+            status, _, errors = server.finish(signal.SIGINT)
+            assert status == 0 and (errors == "" or faults.failures() > 0), errors
+        else:
+            assert ends_cleanly(server.finish(), names[0], error)
+        if faults.failures() == 0:
+            break
+
+
+@pytest.mark.plain
 @pytest.mark.stacks("tcp", "sctp")
 def test_interrupted_and_partial_calls_change_nothing(watch, inject, run_client, is_sctp):
     """The client is interrupted half the time; where there are no records, reads are short, too."""
@@ -188,11 +226,11 @@ def test_the_stack_makes_up_for_datagrams_that_fail(
 
 # ---- memory
 
-def ends_cleanly(result, name):
+def ends_cleanly(result, name, error=errno.ENOMEM):
     """Either all went well but for what -v tells, or one line says what did not."""
     status, _, errors = result
     if status == 0:
-        return errors in ("", say(name, "transport", errno.ENOMEM))
+        return errors in ("", say(name, "transport", error), say(name, "transport", error) * 2)
     return status == 1 and re.fullmatch(rf"{name}: [^\n]+\n", errors) is not None
 
 
@@ -476,6 +514,28 @@ def test_clock_changes_change_nothing(watch, start_client, run_client, tmp_path,
     assert 580 <= total_ms <= elapsed_ms and most_ms < elapsed_ms
     assert run_client("127.0.0.1", server.port, env=env) == (0, answers(5), "")
     assert server.stop()[1] == ""
+
+
+@pytest.mark.plain
+@pytest.mark.stacks("usrsctp")
+def test_the_stack_forgets_who_never_came_back(
+        watch, run_client, environment, tmp_path, libfaketime):
+    """Datagrams from 12,000 ports, four minutes after each other: memory is what 4,000 take."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0\n")
+    server = watch(env={"LD_PRELOAD": libfaketime, "FAKETIME_TIMESTAMP_FILE": clock,
+                        "FAKETIME_NO_CACHE": "1"})
+    server.warm_up(run_client)
+    held = []
+    for minutes in range(0, 24, 4):
+        clock.write_text(f"+{minutes}m\n")
+        for _ in range(4000):
+            with socket.socket(type=socket.SOCK_DGRAM) as stranger:
+                stranger.sendto(bytes(16), ("127.0.0.1", int(environment["SCTP_UDP_PORT"])))
+        assert run_client("-c1", "127.0.0.1", server.port) == (0, answers(1), "")
+        held.append(server.measure()[2])
+    assert held[-1] - held[2] < 400, held
+    server.stop()
 
 
 # ---- the network
