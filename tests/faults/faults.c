@@ -66,7 +66,7 @@ __attribute__((constructor)) static void read_environment(void)
     map_counts();
     for (; next != NULL && *next != '\0' && count < FAULT_COUNT_MAX; next += taken, count++) {
         struct fault *fault = &faults[count];
-        if (sscanf(next, "%15[a-z_]:%d:%lu:%lu:%lu%n", fault->call, &fault->error, &fault->first,
+        if (sscanf(next, "%15[a-z0-9_]:%d:%lu:%lu:%lu%n", fault->call, &fault->error, &fault->first,
                    &fault->times, &fault->one_in, &taken) != 5 ||
             fault->one_in == 0) {
             fprintf(stderr, "faults: FAULTS: makes no sense from %s on\n", next);
