@@ -17,7 +17,7 @@ import pytest
 
 from conftest import PATIENCE_S, ROOT, counts_lines
 from test_arguments import USAGE
-from test_faults import finish_all, only_broken, watch  # noqa: F401 - a fixture
+from test_faults import only_broken, watch  # noqa: F401 - a fixture
 
 HERE = pathlib.Path(__file__).resolve().parent / "fuzz"
 LINES = re.compile(r"(Listening on port \d+\n|Got connection from 127\.0\.0\.1\n"
@@ -31,7 +31,8 @@ def private_network(start):
     """A prefix for commands that are to run in a network with loopback and nothing else."""
     if os.geteuid() != 0:
         pytest.skip("needs root for a network of its own")
-    holder = start(["unshare", "--net", "sh", "-ec", "ip link set lo up; echo ready; exec sleep 10000"])
+    holder = start(
+        ["unshare", "--net", "sh", "-ec", "ip link set lo up; echo ready; exec sleep 10000"])
     assert holder.read_line() == "ready\n"
     return ["nsenter", f"--net=/proc/{holder.process.pid}/ns/net"]
 
@@ -112,7 +113,8 @@ def test_random_records(watch, start, run_client, build, stack, names, chance, s
 
 @pytest.mark.stacks("usrsctp")
 def test_malformed_packets(
-        watch, start, start_client, environment, private_network, names, chance, scale):  # noqa: F811
+        watch, start, start_client, environment, private_network, names, chance,  # noqa: F811
+        scale):
     server = watch(prefix=private_network)
 
     def run_inside(*arguments):
@@ -133,9 +135,9 @@ def test_malformed_packets(
 # ---- arguments
 
 HOSTS = ("127.0.0.1", "::1", "localhost", "x" * 64, "y" * 64 + ".z", "127.0.0.1 ", "::1%", "[::1]")
-NUMBERS = ("0", "1", "-1", "4", "65535", "65536", "1e3", "0x10", "", " 1", "1 ", "1.5", ".5", "nan", "inf",
-           "-inf", "1e-9", "86400", "86401", "99999999999999999999", "2147483647", "1073741824",
-           "1073741825", "\xff", "%n%s", "٣", "1_000", "+5", "--5")
+NUMBERS = ("0", "1", "-1", "4", "65535", "65536", "1e3", "0x10", "", " 1", "1 ", "1.5", ".5", "nan",
+           "inf", "-inf", "1e-9", "86400", "86401", "99999999999999999999", "2147483647",
+           "1073741824", "1073741825", "\xff", "%n%s", "٣", "1_000", "+5", "--5")
 
 
 def draw_words(program, chance, port):
@@ -168,7 +170,7 @@ def judge(program, name, words, status, output, errors):
 @pytest.mark.stacks("tcp", "usrsctp")  # in the lab, starting 400 programs takes a minute
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_random_arguments(
-        start_client, start_server, start, build, names, private_network, chance, scale, program):
+        start_server, start, build, names, private_network, chance, scale, program):
     """In a network with nothing but loopback: whatever is taken for a HOST, nobody hears of it."""
     listening = start_server(prefix=private_network)
     name = names[program == "client"]
@@ -189,7 +191,8 @@ def test_random_arguments(
             if status == 1 and errors == "":  # stopped before there was an answer
                 assert program == "client" and "0 answered" in output, words
             else:
-                assert judge(program, name, words, status, output, errors), (words, status, output, errors)
+                assert judge(program, name, words, status, output, errors), (
+                    words, status, output, errors)
             statuses[status] += 1
     print(f"{sum(statuses.values())} argument lists: {statuses}")
     assert statuses[0] and statuses[2]
@@ -216,13 +219,13 @@ def compile_target(build, tmp_path):
     """Compiles for libFuzzer; in a build that counts lines, for replay.c (which is no fuzzer)."""
     def compile_it(source, more, libraries, counted):
         front = "front.c"  # the engine without libc's names
-        sources = [HERE / source, *(path for path in more if getattr(path, "name", "") != front)]
+        sources = [HERE / source, *(one for one in more if getattr(one, "name", "") != front)]
         directory = build / "fuzz" if counted else tmp_path
         directory.mkdir(exist_ok=True)
         subprocess.run(
             [*(COUNTED if counted else SANITIZED), "-w", "-g", "-D_GNU_SOURCE", "-DINET", "-DINET6",
-             f"-I{ROOT}/userland", "-o", directory / f"{tmp_path.name}.target", *sources, *libraries,
-             "-lpthread", "-ldl"], check=True, cwd=directory)
+             f"-I{ROOT}/userland", "-o", directory / f"{tmp_path.name}.target", *sources,
+             *libraries, "-lpthread", "-ldl"], check=True, cwd=directory)
         return directory / f"{tmp_path.name}.target"
     return compile_it
 

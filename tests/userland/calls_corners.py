@@ -12,23 +12,24 @@ import pair
  EVENTS, I_WANT_MAPPED_V4_ADDR, STATUS, GET_PEER_ADDR_INFO, DELAYED_SACK, CONTEXT, RECVRCVINFO,
  RECVNXTINFO, DEFAULT_SNDINFO, REUSE_PORT, GET_PEER_ADDRS, GET_LOCAL_ADDRS, CONNECTX, EVENT) = (
     0, 1, 2, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 32, 33, 34, 36, 108, 109, 110, 127)
-BINDX_ADD, BINDX_REM = 100, 101
-SNDRCV, SNDINFO, RCVINFO, NXTINFO, PRINFO = 1, 2, 3, 4, 5
+BINDX_ADD = 100
+SNDRCV, SNDINFO, NXTINFO, PRINFO = 1, 2, 4, 5
 UNORDERED, NOTIFICATION = 1, 0x8000
-(ASSOC_CHANGE, PEER_ADDR_CHANGE, SEND_FAILED, REMOTE_ERROR, SHUTDOWN_EVENT, PARTIAL_DELIVERY,
- ADAPTATION, AUTHENTICATION, SENDER_DRY) = range(0x8001, 0x800a)
-SEND_FAILED_EVENT = 0x800d
+ASSOC_CHANGE, SEND_FAILED, SHUTDOWN_EVENT, ADAPTATION, SENDER_DRY, SEND_FAILED_EVENT = (
+    0x8001, 0x8003, 0x8005, 0x8007, 0x8009, 0x800d)
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def in_c(host, port):
-    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host) + bytes(8)
+    return (struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host)
+            + bytes(8))
 
 
 class Case(pair.Case):
     def ask(self, sock, option, question):
         """getsockopt of an option that reads from the buffer, too; Python's leaves it as it is."""
-        buffer, length = ctypes.create_string_buffer(question, len(question)), ctypes.c_uint(len(question))
+        buffer = ctypes.create_string_buffer(question, len(question))
+        length = ctypes.c_uint(len(question))
         if libc.getsockopt(sock.fileno(), pair.SCTP, option, buffer, ctypes.byref(length)) < 0:
             raise OSError(ctypes.get_errno(), "getsockopt")
         return buffer.raw[:length.value]
@@ -126,8 +127,8 @@ class Options(Case):
         self.assertEqual(struct.unpack_from("=i128sIHIII", self.ask(
             client, PEER_ADDR_PARAMS, bytes(156)))[6] & 96, 64)  # delayed SACK is off
         with self.fails(errno.EINVAL):  # on and off
-            client.setsockopt(pair.SCTP, PEER_ADDR_PARAMS,
-                              struct.pack("=i128sIHIII", 0, bytes(128), 0, 0, 0, 0, 3).ljust(156, b"\0"))
+            client.setsockopt(pair.SCTP, PEER_ADDR_PARAMS, struct.pack(
+                "=i128sIHIII", 0, bytes(128), 0, 0, 0, 0, 3).ljust(156, b"\0"))
         elsewhere = in_c("127.0.0.3", client.getpeername()[1]).ljust(128, b"\0")
         with self.fails(errno.EINVAL):
             self.ask(client, PEER_ADDR_PARAMS, struct.pack("=i", 0) + elsewhere + bytes(24))
@@ -233,7 +234,8 @@ class Ancillary(Case):
         for policy, value in ((0x10, 5000), (0x20, 3), (0x30, 1), (0, 0)):
             client.sendmsg([b"x"], [(pair.SCTP, PRINFO, struct.pack("HxxI", policy, value))])
             self.assertEqual(accepted.recv(9), b"x")
-        client.sendmsg([b"x"], [(pair.SCTP, SNDRCV, struct.pack("HHH2xIIIIIi", 0, 0, 0, 0, 0, 5000, 0, 0, 0))])
+        client.sendmsg([b"x"], [(pair.SCTP, SNDRCV, struct.pack("HHH2xIIIIIi", 0, 0, 0, 0, 0, 5000,
+                                                               0, 0, 0))])
         self.assertEqual(accepted.recv(9), b"x")
 
     def test_not_to_the_peer(self):
@@ -275,7 +277,8 @@ class Notifications(Case):
         return data
 
     def send_numbered(self, client):
-        client.sendmsg([b"lost" * 2500], [(pair.SCTP, SNDINFO, struct.pack("HHIIi", 1, 0, 42, 0, 0))])
+        info = struct.pack("HHIIi", 1, 0, 42, 0, 0)
+        client.sendmsg([b"lost" * 2500], [(pair.SCTP, SNDINFO, info)])
 
     def test_send_failed_event(self):
         data = self.lose(SEND_FAILED_EVENT)
@@ -294,7 +297,8 @@ class Notifications(Case):
         client.connect(listener.getsockname())
         accepted = self.keep(listener.accept()[0])
         (kind, _, length), data = self.read_note(accepted)
-        self.assertEqual((kind, length, struct.unpack_from("I", data, 8)[0]), (ADAPTATION, 16, 0x1234))
+        self.assertEqual((kind, length), (ADAPTATION, 16))
+        self.assertEqual(struct.unpack_from("I", data, 8)[0], 0x1234)
 
     def test_fionread_of_one(self):
         listener = self.keep(pair.listening())
