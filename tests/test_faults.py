@@ -250,7 +250,6 @@ def test_each_allocation_of_the_clients_fails_once(
 
 
 @pytest.mark.plain
-@pytest.mark.uncounted
 def test_the_servers_allocations_fail_at_random(
         watch, inject, start_client, run_client, chance, scale, names):
     faults = inject(("malloc", errno.ENOMEM, scale(30, 500), 3), seed=chance.randrange(1 << 32))

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import struct
+import threading
 import time
 
 import pair
@@ -12,7 +13,7 @@ import pair
  EVENTS, I_WANT_MAPPED_V4_ADDR, STATUS, GET_PEER_ADDR_INFO, DELAYED_SACK, CONTEXT, RECVRCVINFO,
  RECVNXTINFO, DEFAULT_SNDINFO, REUSE_PORT, GET_PEER_ADDRS, GET_LOCAL_ADDRS, CONNECTX, EVENT) = (
     0, 1, 2, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 32, 33, 34, 36, 108, 109, 110, 127)
-BINDX_ADD = 100
+BINDX_ADD, BINDX_REM = 100, 101
 SNDRCV, SNDINFO, NXTINFO, PRINFO = 1, 2, 4, 5
 UNORDERED, NOTIFICATION = 1, 0x8000
 ASSOC_CHANGE, SEND_FAILED, SHUTDOWN_EVENT, ADAPTATION, SENDER_DRY, SEND_FAILED_EVENT = (
@@ -205,6 +206,27 @@ class Addresses(Case):
         with self.fails(errno.EADDRINUSE):
             sock.setsockopt(pair.SCTP, BINDX_ADD, in_c("127.0.0.2", port))
 
+    def test_shared_ports(self):
+        """With SO_REUSEADDR on all of them (SCTP_REUSE_PORT: even for listeners)."""
+        first, second, third = self.keep(*(pair.new() for _ in range(3)))
+        for sock in (first, second):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.bind(("127.0.0.1", 0))
+        second.bind(first.getsockname())
+        with self.fails(errno.EADDRINUSE):
+            third.bind(first.getsockname())
+        first.listen(1)
+        with self.fails(errno.EADDRINUSE):
+            second.listen(1)
+
+    def test_bindx_away(self):
+        sock = self.keep(pair.new())
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        sock.setsockopt(pair.SCTP, BINDX_ADD, in_c("127.0.0.2", port))
+        with self.fails(errno.EINVAL):
+            sock.setsockopt(pair.SCTP, BINDX_REM, in_c("127.0.0.9", port))
+
     def test_connectx_to_no_port(self):
         with self.assertRaises(OSError):  # the kernel asks the peer, and is refused
             self.keep(pair.new()).setsockopt(pair.SCTP, CONNECTX, in_c("127.0.0.1", 0))
@@ -308,6 +330,33 @@ class Notifications(Case):
         left = ctypes.c_int()
         self.assertEqual(libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left)), 0)
         self.assertEqual(left.value, 12)
+
+
+class Waiting(Case):
+    def test_two_threads_wait_for_one_socket(self):
+        accepted, client = self.pair()
+        got = []
+        threads = [threading.Thread(target=lambda: got.append(accepted.recv(9))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for text in (b"one", b"two", b"three"):
+            time.sleep(0.05)
+            client.send(text)
+        for thread in threads:
+            thread.join(10)
+        self.assertEqual(sorted(got), [b"one", b"three", b"two"])
+
+    def test_a_read_of_nothing_leaves_the_message(self):
+        accepted, client = self.pair()
+        client.send(b"whole")
+        self.assertEqual(accepted.recv(0), b"")
+        self.assertEqual(accepted.recv(9), b"whole")
+
+    def test_fionread_of_an_unconnected_one(self):
+        left = ctypes.c_int(7)
+        sock = self.keep(pair.new())
+        libc.ioctl(sock.fileno(), 0x541B, ctypes.byref(left))
+        self.assertIn(left.value, (0, 7))  # the kernel: ENOTCONN, or nothing
 
 
 class Children(Case):
