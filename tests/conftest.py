@@ -44,12 +44,22 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "plain: not under valgrind, not with sanitizers")
 
 
+def read_settings(build):
+    cache = build / "CMakeCache.txt"
+    return cache.read_text() if cache.exists() else ""
+
+
+def counts_lines(build):
+    """Is it a build with gcov?"""
+    return "CMAKE_BUILD_TYPE:STRING=Coverage\n" in read_settings(build)
+
+
 def pytest_collection_modifyitems(config, items):
     """A test for other stacks, or for other builds, is not part of this run: not skipped."""
-    cache = config.getoption("build") / "CMakeCache.txt"
-    settings = cache.read_text() if cache.exists() else ""
-    checked = config.getoption("valgrind") or re.search(r"^SANITIZE:\w+=\w", settings, re.M)
-    counted = "CMAKE_BUILD_TYPE:STRING=Coverage\n" in settings
+    build = config.getoption("build")
+    checked = config.getoption("valgrind") or re.search(
+        r"^SANITIZE:\w+=\w", read_settings(build), re.M)
+    counted = counts_lines(build)
 
     def belongs(item):
         mark = item.get_closest_marker("stacks")

@@ -15,9 +15,9 @@ import time
 
 import pytest
 
-from conftest import PATIENCE_S, ROOT
+from conftest import PATIENCE_S, ROOT, counts_lines
 from test_arguments import USAGE
-from test_faults import finish_all, only_broken, watch  # noqa: F401 - a fixture
+from test_faults import only_broken, watch  # noqa: F401 - a fixture
 
 HERE = pathlib.Path(__file__).resolve().parent / "fuzz"
 LINES = re.compile(r"(Listening on port \d+\n|Got connection from 127\.0\.0\.1\n"
@@ -31,7 +31,8 @@ def private_network(start):
     """A prefix for commands that are to run in a network with loopback and nothing else."""
     if os.geteuid() != 0:
         pytest.skip("needs root for a network of its own")
-    holder = start(["unshare", "--net", "sh", "-ec", "ip link set lo up; echo ready; exec sleep 10000"])
+    holder = start(
+        ["unshare", "--net", "sh", "-ec", "ip link set lo up; echo ready; exec sleep 10000"])
     assert holder.read_line() == "ready\n"
     return ["nsenter", f"--net=/proc/{holder.process.pid}/ns/net"]
 
@@ -112,7 +113,8 @@ def test_random_records(watch, start, run_client, build, stack, names, chance, s
 
 @pytest.mark.stacks("usrsctp")
 def test_malformed_packets(
-        watch, start, start_client, environment, private_network, names, chance, scale):  # noqa: F811
+        watch, start, start_client, environment, private_network, names, chance,  # noqa: F811
+        scale):
     server = watch(prefix=private_network)
 
     def run_inside(*arguments):
@@ -133,9 +135,9 @@ def test_malformed_packets(
 # ---- arguments
 
 HOSTS = ("127.0.0.1", "::1", "localhost", "x" * 64, "y" * 64 + ".z", "127.0.0.1 ", "::1%", "[::1]")
-NUMBERS = ("0", "1", "-1", "4", "65535", "65536", "1e3", "0x10", "", " 1", "1 ", "1.5", ".5", "nan", "inf",
-           "-inf", "1e-9", "86400", "86401", "99999999999999999999", "2147483647", "1073741824",
-           "1073741825", "\xff", "%n%s", "٣", "1_000", "+5", "--5")
+NUMBERS = ("0", "1", "-1", "4", "65535", "65536", "1e3", "0x10", "", " 1", "1 ", "1.5", ".5", "nan",
+           "inf", "-inf", "1e-9", "86400", "86401", "99999999999999999999", "2147483647",
+           "1073741824", "1073741825", "\xff", "%n%s", "٣", "1_000", "+5", "--5")
 
 
 def draw_words(program, chance, port):
@@ -168,7 +170,7 @@ def judge(program, name, words, status, output, errors):
 @pytest.mark.stacks("tcp", "usrsctp")  # in the lab, starting 400 programs takes a minute
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_random_arguments(
-        start_client, start_server, start, build, names, private_network, chance, scale, program):
+        start_server, start, build, names, private_network, chance, scale, program):
     """In a network with nothing but loopback: whatever is taken for a HOST, nobody hears of it."""
     listening = start_server(prefix=private_network)
     name = names[program == "client"]
@@ -189,7 +191,8 @@ def test_random_arguments(
             if status == 1 and errors == "":  # stopped before there was an answer
                 assert program == "client" and "0 answered" in output, words
             else:
-                assert judge(program, name, words, status, output, errors), (words, status, output, errors)
+                assert judge(program, name, words, status, output, errors), (
+                    words, status, output, errors)
             statuses[status] += 1
     print(f"{sum(statuses.values())} argument lists: {statuses}")
     assert statuses[0] and statuses[2]
@@ -207,21 +210,40 @@ TARGETS = {
 }
 
 
+SANITIZED = ["clang", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+COUNTED = ["cc", "-O0", "--coverage", HERE / "replay.c"]
+
+
+@pytest.fixture
+def compile_target(build, tmp_path):
+    """Compiles for libFuzzer; in a build that counts lines, for replay.c (which is no fuzzer)."""
+    def compile_it(source, more, libraries, counted):
+        front = "front.c"  # the engine without libc's names
+        sources = [HERE / source, *(one for one in more if getattr(one, "name", "") != front)]
+        directory = build / "fuzz" if counted else tmp_path
+        directory.mkdir(exist_ok=True)
+        subprocess.run(
+            [*(COUNTED if counted else SANITIZED), "-w", "-g", "-D_GNU_SOURCE", "-DINET", "-DINET6",
+             f"-I{ROOT}/userland", "-o", directory / f"{tmp_path.name}.target", *sources,
+             *libraries, "-lpthread", "-ldl"], check=True, cwd=directory)
+        return directory / f"{tmp_path.name}.target"
+    return compile_it
+
+
 @pytest.mark.plain
 @pytest.mark.parametrize("target", [
     pytest.param(name, marks=pytest.mark.stacks(stack)) for name, (stack, *_) in TARGETS.items()])
-def test_coverage_guided(start, private_network, pytestconfig, tmp_path, chance, target):
+def test_coverage_guided(
+        start, compile_target, private_network, pytestconfig, build, tmp_path, chance, target):
     """libFuzzer, with AddressSanitizer and UBSan, for --fuzz seconds."""
-    _, source, more, libraries = TARGETS[target]
-    front = [path for path in more if path not in USERLAND or path.name != "front.c"]
-    subprocess.run(
-        ["clang", "-w", "-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all",
-         "-D_GNU_SOURCE", "-DINET", "-DINET6", f"-I{ROOT}/userland", "-o", tmp_path / "target",
-         HERE / source, *front, *libraries, "-lpthread", "-ldl"], check=True)
-    fuzzer = start([tmp_path / "target", f"-max_total_time={pytestconfig.getoption('fuzz')}",
-                    f"-seed={chance.randrange(1, 1 << 31)}", "-max_len=512", "-timeout=20",
-                    "-close_fd_mask=3", "-print_final_stats=1", f"-artifact_prefix={tmp_path}/"],
-                   private_network)
-    status, _, errors = fuzzer.finish(patience_s=PATIENCE_S + pytestconfig.getoption("fuzz"))
-    assert status == 0, errors
-    print(target + ":", re.search(r"stat::number_of_executed_units: (\d+)", errors)[1], "inputs")
+    counted = counts_lines(build)
+    program = compile_target(*TARGETS[target][1:], counted)
+    seed, seconds = chance.randrange(1, 1 << 31), pytestconfig.getoption("fuzz")
+    options = [seed, 100_000] if counted else [
+        f"-max_total_time={seconds}", f"-seed={seed}", "-max_len=512", "-timeout=20",
+        "-close_fd_mask=3", "-print_final_stats=1", f"-artifact_prefix={tmp_path}/"]
+    status, output, errors = start([program, *options], private_network).finish(
+        patience_s=PATIENCE_S + seconds)
+    assert status == 0, errors[-5000:]
+    if not counted:
+        print(target + ":", re.search(r"number_of_executed_units: (\d+)", errors)[1], "inputs")

@@ -37,7 +37,7 @@ def test_calls(start, prefix, script):
     assert status == 0, errors
 
 
-@pytest.mark.parametrize("name", ["libsctp", "signals"])
+@pytest.mark.parametrize("name", ["corners", "libsctp", "signals"])
 def test_c(start, prefix, find_c, name):
     status, output, errors = start(find_c(name, prefix)).finish()
     assert (status, errors) == (0, ""), output + errors

@@ -8,9 +8,10 @@
  * FAULTS_COUNTS  a file of 16 bytes per entry of FAULTS; gets how many calls there were, and how
  *                many were made to fail.
  *
- * CALL is malloc (with calloc and realloc), pthread_create, accept, send, recv (with recvmsg), or
- * socket. The stack in user space asks the kernel by syscall(2): its calls count as well. But what
- * libusrsctp 0.9.5 itself allocates always succeeds: else it writes to where NULL points.
+ * CALL is malloc (with calloc and realloc), pthread_create, accept, send, recv (with recvmsg),
+ * socket, setsockopt, getsockopt, bind, or epoll_create1. The stack in user space asks the kernel
+ * by syscall(2): its calls count as well. But what libusrsctp 0.9.5 itself allocates always
+ * succeeds: else it writes to where NULL points.
  */
 #define _GNU_SOURCE // RTLD_NEXT
 
@@ -65,7 +66,7 @@ __attribute__((constructor)) static void read_environment(void)
     map_counts();
     for (; next != NULL && *next != '\0' && count < FAULT_COUNT_MAX; next += taken, count++) {
         struct fault *fault = &faults[count];
-        if (sscanf(next, "%15[a-z_]:%d:%lu:%lu:%lu%n", fault->call, &fault->error, &fault->first,
+        if (sscanf(next, "%15[a-z0-9_]:%d:%lu:%lu:%lu%n", fault->call, &fault->error, &fault->first,
                    &fault->times, &fault->one_in, &taken) != 5 ||
             fault->one_in == 0) {
             fprintf(stderr, "faults: FAULTS: makes no sense from %s on\n", next);
@@ -168,6 +169,26 @@ int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict length)
     return fails("accept", &errno) ? -1 : NEXT(accept)(fd, address, length);
 }
 
+int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+    return fails("setsockopt", &errno) ? -1 : NEXT(setsockopt)(fd, level, name, value, length);
+}
+
+int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict length)
+{
+    return fails("getsockopt", &errno) ? -1 : NEXT(getsockopt)(fd, level, name, value, length);
+}
+
+int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
+{
+    return fails("bind", &errno) ? -1 : NEXT(bind)(fd, address, length);
+}
+
+int epoll_create1(int flags)
+{
+    return fails("epoll_create1", &errno) ? -1 : NEXT(epoll_create1)(flags);
+}
+
 /* Returns -1 with errno if it is to fail, else how much it is to take. */
 static ssize_t limit(const char *call, size_t size)
 {
@@ -209,6 +230,9 @@ static const char *find_call(long number, const struct msghdr *message)
 {
     switch (number) {
     case SYS_socket: return "socket";
+    case SYS_setsockopt: return "setsockopt";
+    case SYS_getsockopt: return "getsockopt";
+    case SYS_bind: return "bind";
     case SYS_sendmsg: return message->msg_name == NULL ? "" : "send";
     case SYS_recvmsg: return message->msg_name == NULL ? "" : "recv";
     case SYS_recvmmsg: return "recv";

@@ -51,8 +51,14 @@ static void put(const uint8_t *data, size_t size)
 static void translate(const uint8_t *data, size_t size)
 {
     struct us_link link = {.users = 1};
-    struct us_sock sock = {.domain = data[0] & 1 ? AF_INET : AF_INET6, .link = &link};
-    void *raw = copy(data + 1, size - 1);
+    struct us_sock sock = {.domain = data[0] & 1 ? AF_INET : AF_INET6,
+                           .link = &link,
+                           .subscribed = data[0] & 4 ? 1u << 3 : 0};
+    uint8_t *raw = copy(data + 1, size - 1);
+    if (data[0] & 2) { // else hardly ever one that there is
+        raw[0] %= 16;
+        raw[1] = 0;
+    }
     struct us_note *note = note_translate(&sock, raw, size - 1);
     uint32_t length;
     if (note != NULL) {

@@ -72,7 +72,8 @@ def draw_packet(peer, chance):
     """A packet of random chunks; of most, some bytes are wrong, and of few, the checksum."""
     tag = chance.choice([peer.tag, peer.tag, peer.tag, 0, chance.randrange(1 << 32)])
     try:
-        packet = bytearray(peer.build(*(draw_chunk(chance) for _ in range(chance.randrange(1, 4))), tag=tag))
+        chunks = [draw_chunk(chance) for _ in range(chance.randrange(1, 4))]
+        packet = bytearray(peer.build(*chunks, tag=tag))
     except Exception:  # what fuzz() drew cannot be written down
         packet = bytearray(peer.build(Raw(chance.randbytes(chance.randrange(1, 200))), tag=tag))
     for _ in range(chance.choice([0, 1, 2, 10])):

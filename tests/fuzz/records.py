@@ -18,7 +18,8 @@ def draw_info(chance):
     flags = chance.choice([0, UNORDERED, SACK_IMMEDIATELY] * 3 + [chance.randrange(1 << 16)])
     flags &= ~0x0240  # but not the end of the association: SCTP_EOF and SCTP_SENDALL
     flags &= ~0x0004  # nor its SCTP_ABORT
-    return struct.pack("HHIIi", stream, flags, chance.randrange(1 << 32), chance.randrange(1 << 32), 0)
+    ppid, context = chance.randrange(1 << 32), chance.randrange(1 << 32)
+    return struct.pack("HHIIi", stream, flags, ppid, context, 0)
 
 
 def send_record(sock, chance):
@@ -27,7 +28,8 @@ def send_record(sock, chance):
     data = chance.randbytes(size)
     ancillary = [(IPPROTO_SCTP, SCTP_SNDINFO, draw_info(chance))] if chance.random() < 0.7 else []
     if chance.random() < 0.02:
-        ancillary.append((IPPROTO_SCTP, chance.randrange(8), chance.randbytes(chance.randrange(40))))
+        nonsense = chance.randbytes(chance.randrange(40))
+        ancillary.append((IPPROTO_SCTP, chance.randrange(8), nonsense))
     try:
         sent = sock.sendmsg([data], ancillary)
     except OSError as error:

@@ -137,14 +137,119 @@ static void test_nowhere(const int ends[2])
     expect(fails(recv(ends[0], &address, 4, MSG_ERRQUEUE | MSG_DONTWAIT), EAGAIN),
            "no error queue");
     expect(fails(shutdown(ends[0], 7), EINVAL), "shutdown of neither way");
-    expect(fails(getsockopt(ends[0], 77, 1, &address, &length), ENOPROTOOPT), "getsockopt, level");
+    expect(getsockopt(ends[0], 77, 1, &address, &length) == -1, "getsockopt, level");
     expect(fails(setsockopt(ends[0], 77, 1, &address, 4), ENOPROTOOPT), "setsockopt, level");
+}
+
+/* Headers that say that there is more than msg_controllen does. */
+static void test_ancillary_data_that_is_cut_off(const int ends[2])
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct sctp_sndinfo))] = {0};
+    struct iovec part = {"x", 1};
+    struct msghdr header = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = sizeof(control)};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&header);
+    head->cmsg_level = IPPROTO_SCTP;
+    head->cmsg_type = SCTP_SNDINFO;
+    head->cmsg_len = CMSG_LEN(sizeof(struct sctp_sndinfo));
+    header.msg_controllen = sizeof(*head);
+    expect(fails(sendmsg(ends[0], &header, 0), EINVAL), "ancillary data that is cut off");
+    header.msg_controllen = sizeof(control);
+    head->cmsg_len = 3;
+    expect(fails(sendmsg(ends[0], &header, 0), EINVAL), "ancillary data shorter than its head");
+}
+
+/* How a child ends that asks for more than its buffer holds. */
+static bool is_caught(ssize_t (*overrun)(int fd), int fd)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        freopen("/dev/null", "w", stderr);
+        overrun(fd);
+        exit(0);
+    }
+    return waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
+           WTERMSIG(status) == SIGABRT;
+}
+
+static ssize_t overrun_read(int fd)
+{
+    char buffer[2];
+    return read(fd, buffer, four);
+}
+
+static ssize_t overrun_recv(int fd)
+{
+    char buffer[2];
+    return recv(fd, buffer, four, 0);
+}
+
+static ssize_t overrun_recvfrom(int fd)
+{
+    char buffer[2];
+    return recvfrom(fd, buffer, four, 0, NULL, NULL);
+}
+
+static ssize_t overrun_poll(int fd)
+{
+    struct pollfd set[2] = {{.fd = fd}};
+    return poll(set, (nfds_t)four, 0);
+}
+
+static ssize_t overrun_ppoll(int fd)
+{
+    struct pollfd set[2] = {{.fd = fd}};
+    return ppoll(set, (nfds_t)four, &a_moment, NULL);
+}
+
+static void test_overruns(void)
+{
+    int fd = open_socket();
+    expect(is_caught(overrun_read, fd), "read, too much");
+    expect(is_caught(overrun_recv, fd), "recv, too much");
+    expect(is_caught(overrun_recvfrom, fd), "recvfrom, too much");
+    expect(is_caught(overrun_poll, fd), "poll, too many");
+    expect(is_caught(overrun_ppoll, fd), "ppoll, too many");
+    close(fd);
+}
+
+static void test_other_destinations(const int ends[2])
+{
+    struct sockaddr_in address = loopback(htons(9));
+    struct sockaddr nonsense = {.sa_family = 77};
+    socklen_t length = sizeof(address);
+    expect(fails(sendto(ends[0], "x", 1, 0, (struct sockaddr *)&address, length), EADDRNOTAVAIL),
+           "sendto somebody else");
+    expect(sendto(ends[0], "x", 1, 0, &nonsense, sizeof(nonsense)) == -1, "sendto no address");
+    expect(sendto(ends[0], "x", 1, 0, (struct sockaddr *)&address, 3) == -1, "sendto half of one");
+    expect(connect(ends[0], &nonsense, sizeof(nonsense)) == -1, "connect to no address");
+    expect(bind(ends[0], &nonsense, sizeof(nonsense)) == -1, "bind to no address");
+}
+
+static void test_a_closed_descriptor(void)
+{
+    int gone = open_socket();
+    struct pollfd set[2] = {{.fd = open_socket(), .events = POLLIN}, {.fd = gone}};
+    struct timeval no_time = {0};
+    fd_set readable;
+    FD_ZERO(&readable);
+    FD_SET(set[0].fd, &readable);
+    FD_SET(gone, &readable);
+    close(gone);
+    expect(poll(set, 2, 0) >= 1 && set[1].revents == POLLNVAL, "poll, a closed one");
+    expect(fails(select(set[0].fd + 1, &readable, NULL, NULL, &no_time), EBADF),
+           "select, a closed one");
+    close(set[0].fd);
 }
 
 static void test_no_such_socket(void)
 {
+    expect(fails(socket(AF_INET, 77, IPPROTO_SCTP), EINVAL), "socket, no type");
     expect(fails(socket(AF_UNIX, SOCK_STREAM, IPPROTO_SCTP), EPROTONOSUPPORT), "socket, AF_UNIX");
-    expect(fails(socket(AF_INET, SOCK_DGRAM, IPPROTO_SCTP), ESOCKTNOSUPPORT), "socket, SOCK_DGRAM");
+    expect(fails(socket(AF_INET, SOCK_DGRAM, IPPROTO_SCTP), EPROTONOSUPPORT), "socket, SOCK_DGRAM");
 }
 
 static void test_listeners(void)
@@ -152,8 +257,11 @@ static void test_listeners(void)
     struct sockaddr_in address;
     int listener = open_listener(&address), bytes;
     expect(fails(accept4(listener, NULL, NULL, 7), EINVAL), "accept4, flags");
-    expect(fails(ioctl(listener, FIONREAD, &bytes), EINVAL), "FIONREAD of a listener");
+    expect(fails(ioctl(listener, FIONREAD, &bytes), ENOTCONN), "FIONREAD of a listener");
     expect(fails(send(listener, "x", 1, MSG_NOSIGNAL), EPIPE), "send on a listener");
+    expect(fails(connect(listener, (struct sockaddr *)&address, sizeof(address)), EISCONN),
+           "connect a listener");
+    expect(fails(accept4(listener, NULL, NULL, SOCK_NONBLOCK | 1), EINVAL), "accept4, more flags");
     expect(listen(listener, 9) == 0, "listen again");
     expect(listen(listener, 0) == 0, "listen, 0");
     close(listener);
@@ -230,6 +338,11 @@ static void test_other_sockets(void)
     expect(readv(ends[1], &part, 1) == 8, "readv (unix)");
     expect(writev(ends[0], &part, 1) == 8 && read(ends[1], buffer, 2 * four) == 8, "writev (unix)");
     expect(sendto(ends[0], buffer, four, 0, NULL, 0) == 4, "sendto (unix)");
+    int epoll_fd = check(epoll_create1(0), "epoll_create1");
+    struct epoll_event event = {.events = EPOLLIN};
+    check(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ends[1], &event), "epoll_ctl (unix)");
+    expect(epoll_pwait2(epoll_fd, &event, 1, &a_while, NULL) == 1, "epoll_pwait2 (unix)");
+    close(epoll_fd);
     copy = check(dup3(ends[1], 210, 0), "dup3 (unix)");
     expect(recvfrom(copy, buffer, four, 0, NULL, NULL) == 4, "recvfrom (unix)");
     expect(fails(dup2(-1, 210), EBADF) && fails(dup3(-1, 210, 0), EBADF), "dup of nothing");
@@ -257,9 +370,13 @@ int main(void)
     test_vectors(ends);
     test_checked_variants(ends);
     test_nowhere(ends);
+    test_ancillary_data_that_is_cut_off(ends);
+    test_other_destinations(ends);
     test_waiting(ends);
     close_pair(ends);
+    test_overruns();
     test_no_such_socket();
+    test_a_closed_descriptor();
     test_listeners();
     test_other_sockets();
     test_descriptors();

@@ -1,0 +1,383 @@
+"""Options and notifications that programs seldom use, and values of them that make no sense."""
+import ctypes
+import errno
+import os
+import socket
+import struct
+import threading
+import time
+
+import pair
+
+(RTOINFO, ASSOCINFO, INITMSG, PRIMARY_ADDR, ADAPTATION_LAYER, PEER_ADDR_PARAMS, DEFAULT_SEND_PARAM,
+ EVENTS, I_WANT_MAPPED_V4_ADDR, STATUS, GET_PEER_ADDR_INFO, DELAYED_SACK, CONTEXT, RECVRCVINFO,
+ RECVNXTINFO, DEFAULT_SNDINFO, REUSE_PORT, GET_PEER_ADDRS, GET_LOCAL_ADDRS, CONNECTX, EVENT) = (
+    0, 1, 2, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 32, 33, 34, 36, 108, 109, 110, 127)
+BINDX_ADD, BINDX_REM = 100, 101
+SNDRCV, SNDINFO, NXTINFO, PRINFO = 1, 2, 4, 5
+UNORDERED, NOTIFICATION = 1, 0x8000
+ASSOC_CHANGE, SEND_FAILED, SHUTDOWN_EVENT, ADAPTATION, SENDER_DRY, SEND_FAILED_EVENT = (
+    0x8001, 0x8003, 0x8005, 0x8007, 0x8009, 0x800d)
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def in_c(host, port):
+    return (struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host)
+            + bytes(8))
+
+
+class Case(pair.Case):
+    def ask(self, sock, option, question):
+        """getsockopt of an option that reads from the buffer, too; Python's leaves it as it is."""
+        buffer = ctypes.create_string_buffer(question, len(question))
+        length = ctypes.c_uint(len(question))
+        if libc.getsockopt(sock.fileno(), pair.SCTP, option, buffer, ctypes.byref(length)) < 0:
+            raise OSError(ctypes.get_errno(), "getsockopt")
+        return buffer.raw[:length.value]
+
+    def subscribe(self, sock, *kinds):
+        for kind in kinds:
+            sock.setsockopt(pair.SCTP, EVENT, struct.pack("iHBx", 0, kind, 1))
+
+    def read_note(self, sock):
+        data, _, flags, _ = sock.recvmsg(9999)
+        self.assertTrue(flags & NOTIFICATION, (data, flags))
+        return struct.unpack_from("HHI", data), data
+
+
+class Options(Case):
+    def test_of_one_number(self):
+        for option in (RECVRCVINFO, RECVNXTINFO, I_WANT_MAPPED_V4_ADDR, REUSE_PORT):
+            sock = self.keep(pair.new())
+            for number in (1, 0):
+                sock.setsockopt(pair.SCTP, option, number)
+                self.assertEqual(sock.getsockopt(pair.SCTP, option), number)
+            for call in (lambda: sock.setsockopt(pair.SCTP, option, b"\1"),
+                         lambda: sock.getsockopt(pair.SCTP, option, 1)):
+                with self.fails(errno.EINVAL):
+                    call()
+
+    def test_too_short_ones(self):
+        sock = self.keep(pair.new())
+        for option in (RTOINFO, ASSOCINFO, INITMSG, PRIMARY_ADDR, PEER_ADDR_PARAMS,
+                       DEFAULT_SEND_PARAM, DELAYED_SACK, CONTEXT, DEFAULT_SNDINFO, EVENT):
+            with self.fails(errno.EINVAL):
+                sock.setsockopt(pair.SCTP, option, b"\0\0\0")
+            with self.fails(errno.EINVAL):
+                sock.getsockopt(pair.SCTP, option, 3)
+        for option in (STATUS, GET_PEER_ADDR_INFO, GET_LOCAL_ADDRS, GET_PEER_ADDRS):
+            with self.fails(errno.EINVAL):
+                sock.getsockopt(pair.SCTP, option, 3)
+
+    def test_of_an_association_that_is_not(self):
+        sock = self.keep(pair.new())
+        for option, size in ((PRIMARY_ADDR, 132), (GET_PEER_ADDR_INFO, 152), (GET_PEER_ADDRS, 200)):
+            with self.fails(errno.EINVAL):
+                sock.getsockopt(pair.SCTP, option, size)
+
+    def test_primary_address(self):
+        _, client = self.pair()
+        port = client.getpeername()[1]
+        got = self.ask(client, PRIMARY_ADDR, bytes(132))
+        self.assertEqual(got[4:12], in_c("127.0.0.1", port)[:8])
+        client.setsockopt(pair.SCTP, PRIMARY_ADDR, got)
+        with self.fails(errno.EINVAL):
+            other = in_c("127.0.0.3", port).ljust(128, b"\0")
+            client.setsockopt(pair.SCTP, PRIMARY_ADDR, struct.pack("=i", 0) + other)
+
+    def test_default_send_param(self):
+        accepted, client = self.pair()
+        accepted.setsockopt(pair.SCTP, RECVRCVINFO, 1)
+        client.setsockopt(pair.SCTP, DEFAULT_SEND_PARAM,
+                          struct.pack("HHH2xIIIIIi", 2, 0, UNORDERED, 77, 5, 0, 0, 0, 0))
+        stream, _, flags, ppid, context = struct.unpack_from(
+            "HHH2xII", client.getsockopt(pair.SCTP, DEFAULT_SEND_PARAM, 32))
+        self.assertEqual((stream, flags, ppid, context), (2, UNORDERED, 77, 5))
+        client.send(b"by default")
+        (_, _, value), = accepted.recvmsg(99, 256)[1]
+        self.assertEqual(struct.unpack_from("HHH2xI", value), (2, 0, UNORDERED, 77))
+        with self.fails(errno.EINVAL):
+            client.setsockopt(pair.SCTP, DEFAULT_SEND_PARAM,
+                              struct.pack("HHH2xIIIIIi", 0, 0, 0xff00, 0, 0, 0, 0, 0, 0))
+
+    def test_event(self):
+        sock = self.keep(pair.new())
+        self.subscribe(sock, SHUTDOWN_EVENT)
+        for kind, on in ((SHUTDOWN_EVENT, 1), (ASSOC_CHANGE, 0)):
+            self.assertEqual(self.ask(sock, EVENT, struct.pack("iHBx", 0, kind, 9))[6], on)
+        for kind in (0x7000, 0x9000):
+            with self.fails(errno.EINVAL):
+                self.ask(sock, EVENT, struct.pack("iHBx", 0, kind, 1))
+            with self.fails(errno.EINVAL):
+                self.subscribe(sock, kind)
+        with self.fails(errno.EINVAL):
+            sock.setsockopt(pair.SCTP, EVENTS, bytes(100))
+        self.assertEqual(len(sock.getsockopt(pair.SCTP, EVENTS, 100)), 14)
+
+    def test_paths(self):
+        _, client = self.pair()
+        for flags, field, value in ((1, 2, 4000), (1 | 32 | 16, 5, 100), (8 | 1 | 4, 2, 30000)):
+            params = [0, bytes(128), 0, 0, 0, 0, flags]
+            params[field] = value
+            client.setsockopt(pair.SCTP, PEER_ADDR_PARAMS,
+                              struct.pack("=i128sIHIII", *params).ljust(156, b"\0"))
+            self.assertEqual(struct.unpack_from("=i128sIHIII", self.ask(
+                client, PEER_ADDR_PARAMS, bytes(156)))[field], value)
+        client.setsockopt(pair.SCTP, PEER_ADDR_PARAMS, struct.pack(
+            "=i128sIHIII", 0, bytes(128), 0, 0, 0, 0, 64).ljust(156, b"\0"))
+        self.assertEqual(struct.unpack_from("=i128sIHIII", self.ask(
+            client, PEER_ADDR_PARAMS, bytes(156)))[6] & 96, 64)  # delayed SACK is off
+        with self.fails(errno.EINVAL):  # on and off
+            client.setsockopt(pair.SCTP, PEER_ADDR_PARAMS, struct.pack(
+                "=i128sIHIII", 0, bytes(128), 0, 0, 0, 0, 3).ljust(156, b"\0"))
+        elsewhere = in_c("127.0.0.3", client.getpeername()[1]).ljust(128, b"\0")
+        with self.fails(errno.EINVAL):
+            self.ask(client, PEER_ADDR_PARAMS, struct.pack("=i", 0) + elsewhere + bytes(24))
+
+    def test_delayed_sack_in_its_older_form(self):
+        sock = self.keep(pair.new())
+        sock.setsockopt(pair.SCTP, DELAYED_SACK, struct.pack("iI", 0, 123))
+        self.assertEqual(struct.unpack("iI", sock.getsockopt(pair.SCTP, DELAYED_SACK, 8))[1], 123)
+
+    def test_of_the_socket(self):
+        sock = self.keep(pair.new(socket.AF_INET6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.assertEqual(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT), 1)
+        for value, error in (((0, 1000000), errno.EDOM), ((0, -1), errno.EDOM)):
+            with self.fails(error):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *value))
+        for value in ((-1, 0), (1 << 40, 0), (2, 500000)):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *value))
+        self.assertEqual(sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16),
+                         struct.pack("ll", 2, 500000))
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self.assertEqual(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY), 1)
+        sock.bind(("::1", 0))
+        with self.fails(errno.EINVAL):
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+
+    def test_they_come_through_a_refusal(self):
+        """Options of a socket whose connect failed hold for the next one."""
+        free = pair.listening()
+        port = free.getsockname()[1]
+        free.close()
+        client = self.keep(pair.new())
+        client.setsockopt(pair.SCTP, INITMSG, struct.pack("HHHH", 3, 7, 0, 0))
+        client.setsockopt(pair.SCTP, INITMSG, struct.pack("HHHH", 4, 7, 0, 0))
+        client.setsockopt(pair.SCTP, RTOINFO, struct.pack("=iIII", 0, 2000, 9000, 1500))
+        with self.fails(errno.ECONNREFUSED):
+            client.connect(("127.0.0.1", port))
+        listener = self.keep(pair.listening())
+        client.connect(listener.getsockname())
+        status = client.getsockopt(pair.SCTP, STATUS, 176)
+        self.assertEqual(struct.unpack_from("iiIHHHH", status)[6], 4)
+
+
+class Addresses(Case):
+    def list(self, sock, option, size):
+        got = self.ask(sock, option, bytes(size))
+        return struct.unpack_from("=iI", got)[1]
+
+    def test_of_the_wildcard(self):
+        sock = self.keep(pair.new())
+        sock.bind(("", 0))
+        self.assertGreaterEqual(self.list(sock, GET_LOCAL_ADDRS, 2000), 1)
+        with self.fails(errno.ENOMEM):
+            self.list(sock, GET_LOCAL_ADDRS, 8 + 4)
+
+    def test_of_an_association(self):
+        accepted, client = self.pair()
+        self.assertEqual(self.list(accepted, GET_LOCAL_ADDRS, 2000), 1)
+        with self.fails(errno.ENOMEM):
+            self.list(client, GET_PEER_ADDRS, 8 + 4)
+
+    def test_bindx(self):
+        sock, other = self.keep(pair.new(), pair.new())
+        for value in (b"", b"\2\0\0", bytes(16)):
+            with self.fails(errno.EINVAL):
+                sock.setsockopt(pair.SCTP, BINDX_ADD, value)
+        sock.setsockopt(pair.SCTP, BINDX_ADD, in_c("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        with self.fails(errno.EINVAL):  # another port
+            sock.setsockopt(pair.SCTP, BINDX_ADD, in_c("127.0.0.2", port ^ 1))
+        with self.fails(errno.EINVAL):  # not bound to it, but it must not be the last one either
+            sock.setsockopt(pair.SCTP, BINDX_ADD, in_c("127.0.0.1", port) + b"\2\0")
+        other.setsockopt(pair.SCTP, BINDX_ADD, in_c("127.0.0.2", port))
+        with self.fails(errno.EADDRINUSE):
+            sock.setsockopt(pair.SCTP, BINDX_ADD, in_c("127.0.0.2", port))
+
+    def test_shared_ports(self):
+        """With SO_REUSEADDR on all of them (SCTP_REUSE_PORT: even for listeners)."""
+        first, second, third = self.keep(*(pair.new() for _ in range(3)))
+        for sock in (first, second):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.bind(("127.0.0.1", 0))
+        second.bind(first.getsockname())
+        with self.fails(errno.EADDRINUSE):
+            third.bind(first.getsockname())
+        first.listen(1)
+        with self.fails(errno.EADDRINUSE):
+            second.listen(1)
+
+    def test_bindx_away(self):
+        sock = self.keep(pair.new())
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        sock.setsockopt(pair.SCTP, BINDX_ADD, in_c("127.0.0.2", port))
+        with self.fails(errno.EINVAL):
+            sock.setsockopt(pair.SCTP, BINDX_REM, in_c("127.0.0.9", port))
+
+    def test_connectx_to_no_port(self):
+        with self.assertRaises(OSError):  # the kernel asks the peer, and is refused
+            self.keep(pair.new()).setsockopt(pair.SCTP, CONNECTX, in_c("127.0.0.1", 0))
+
+
+class Ancillary(Case):
+    def send(self, sock, text, info):
+        sock.sendmsg([text], [(pair.SCTP, SNDINFO, struct.pack("HHIIi", *info, 0))])
+
+    def test_what_comes_next(self):
+        accepted, client = self.pair()
+        accepted.setsockopt(pair.SCTP, RECVNXTINFO, 1)
+        client.send(b"first")
+        self.send(client, b"second", (1, UNORDERED, 99, 0))
+        time.sleep(0.2)  # until both are there
+        data, control, _, _ = accepted.recvmsg(99, 256)
+        (_, kind, value), = control
+        stream, flags, ppid, length = struct.unpack_from("HHII", value)
+        first, second = ((1, UNORDERED, 99), b"second"), ((0, 0, 0), b"first")
+        self.assertEqual(kind, NXTINFO)
+        self.assertIn((((stream, flags, ppid), b"second")), (first, second))
+        self.assertEqual(length, 6)
+
+    def test_lifetimes(self):
+        """PR-SCTP, by either kind of ancillary data; there is no hurry, so all arrive."""
+        accepted, client = self.pair()
+        for policy, value in ((0x10, 5000), (0x20, 3), (0x30, 1), (0, 0)):
+            client.sendmsg([b"x"], [(pair.SCTP, PRINFO, struct.pack("HxxI", policy, value))])
+            self.assertEqual(accepted.recv(9), b"x")
+        client.sendmsg([b"x"], [(pair.SCTP, SNDRCV, struct.pack("HHH2xIIIIIi", 0, 0, 0, 0, 0, 5000,
+                                                               0, 0, 0))])
+        self.assertEqual(accepted.recv(9), b"x")
+
+    def test_not_to_the_peer(self):
+        _, client = self.pair()
+        for flags in (0x200, 4):  # SCTP_EOF and SCTP_ABORT
+            with self.fails(errno.EINVAL):
+                self.send(client, b"x", (0, flags, 0, 0))
+
+    def test_a_flag_that_there_is_not(self):
+        _, client = self.pair()
+        with self.fails(errno.EINVAL):
+            self.send(client, b"x", (0, 0x4000, 0, 0))
+
+
+class Notifications(Case):
+    def test_sender_dry(self):
+        accepted, client = self.pair()
+        self.subscribe(client, SENDER_DRY)
+        client.send(b"x")
+        self.assertEqual(accepted.recv(9), b"x")
+        (kind, _, length), _ = self.read_note(client)
+        self.assertEqual((kind, length), (SENDER_DRY, 12))
+
+    def lose(self, kind):
+        """The notification of a message that was on its way when the peer aborted."""
+        accepted, client = self.pair()
+        self.subscribe(client, kind)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.setblocking(False)
+        try:
+            while True:  # until the peer, which does not read, has no room any more
+                self.send_numbered(client)
+        except BlockingIOError:
+            client.settimeout(5)
+        accepted.close()
+        (got, _, length), data = self.read_note(client)
+        self.assertEqual(got, kind)
+        self.assertGreater(length, 1000)
+        return data
+
+    def send_numbered(self, client):
+        info = struct.pack("HHIIi", 1, 0, 42, 0, 0)
+        client.sendmsg([b"lost" * 2500], [(pair.SCTP, SNDINFO, info)])
+
+    def test_send_failed_event(self):
+        data = self.lose(SEND_FAILED_EVENT)
+        self.assertEqual(struct.unpack_from("HHI", data, 12)[0], 1)
+        self.assertEqual(struct.unpack_from("HHI", data, 12)[2], 42)
+
+    def test_send_failed(self):
+        data = self.lose(SEND_FAILED)
+        self.assertEqual(struct.unpack_from("H", data, 12)[0], 1)
+
+    def test_adaptation(self):
+        listener = self.keep(pair.listening())
+        self.subscribe(listener, ADAPTATION)
+        client = self.keep(pair.new())
+        client.setsockopt(pair.SCTP, ADAPTATION_LAYER, struct.pack("I", 0x1234))
+        client.connect(listener.getsockname())
+        accepted = self.keep(listener.accept()[0])
+        (kind, _, length), data = self.read_note(accepted)
+        self.assertEqual((kind, length), (ADAPTATION, 16))
+        self.assertEqual(struct.unpack_from("I", data, 8)[0], 0x1234)
+
+    def test_fionread_of_one(self):
+        listener = self.keep(pair.listening())
+        self.subscribe(listener, ASSOC_CHANGE)
+        accepted, _ = self.keep(*pair.connected(listener))
+        self.assertEqual(len(accepted.recvmsg(8)[0]), 8)
+        left = ctypes.c_int()
+        self.assertEqual(libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left)), 0)
+        self.assertEqual(left.value, 12)
+
+
+class Waiting(Case):
+    def test_two_threads_wait_for_one_socket(self):
+        accepted, client = self.pair()
+        got = []
+        threads = [threading.Thread(target=lambda: got.append(accepted.recv(9))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for text in (b"one", b"two", b"three"):
+            time.sleep(0.05)
+            client.send(text)
+        for thread in threads:
+            thread.join(10)
+        self.assertEqual(sorted(got), [b"one", b"three", b"two"])
+
+    def test_a_read_of_nothing_leaves_the_message(self):
+        accepted, client = self.pair()
+        client.send(b"whole")
+        self.assertEqual(accepted.recv(0), b"")
+        self.assertEqual(accepted.recv(9), b"whole")
+
+    def test_fionread_of_an_unconnected_one(self):
+        left = ctypes.c_int(7)
+        sock = self.keep(pair.new())
+        libc.ioctl(sock.fileno(), 0x541B, ctypes.byref(left))
+        self.assertIn(left.value, (0, 7))  # the kernel: ENOTCONN, or nothing
+
+
+class Children(Case):
+    def test_a_child_that_ends_as_programs_do(self):
+        """It can open sockets of its own, and leaves by exit(3)."""
+        listener = self.keep(pair.listening())
+        name = listener.getsockname()
+        before = self.keep(*pair.connected(listener))
+        child = os.fork()
+        if child == 0:
+            sock = pair.new()
+            sock.connect(name)
+            sock.send(b"from the child")
+            libc.exit(0 if sock.recv(9) == b"answer" else 1)
+        accepted = self.keep(listener.accept()[0])
+        self.assertEqual(accepted.recv(99), b"from the child")
+        accepted.send(b"answer")
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        before[0].send(b"the parent goes on")
+        self.assertEqual(before[1].recv(99), b"the parent goes on")
+
+
+if __name__ == "__main__":
+    pair.main()
