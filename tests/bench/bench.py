@@ -42,11 +42,11 @@ SMALL_MESSAGE = 1024  # qperf's answers are as long as its messages: above this,
 # A figure: what was measured, of whom. It has as many samples as there were rounds.
 Figure = collections.namedtuple("Figure", "section stack metric unit at contender")
 Plan = collections.namedtuple(
-    "Plan", "rounds sizes exchanges connections slow_connections steps usrsctp_steps many_rounds")
-FULL = Plan(rounds=5, sizes=(1, 64, 1024, 16384, 65536), exchanges=20000, connections=3000,
-            slow_connections=200, steps=(10, 100, 1000, 10000, 19000),
+    "Plan", "rounds lab_rounds sizes exchanges lab_exchanges connections slow_connections steps usrsctp_steps many_rounds")
+FULL = Plan(rounds=5, lab_rounds=3, sizes=(1, 64, 1024, 16384, 65536), exchanges=25000,
+            lab_exchanges=4000, connections=4000, slow_connections=300, steps=(10, 100, 1000, 10000, 19000),
             usrsctp_steps=(10, 100, 1000, 4000), many_rounds=3)
-SHORT = Plan(rounds=1, sizes=(1, 65536), exchanges=500, connections=100, slow_connections=20,
+SHORT = Plan(rounds=1, lab_rounds=1, sizes=(1, 65536), exchanges=500, lab_exchanges=500, connections=100, slow_connections=20,
              steps=(10, 50), usrsctp_steps=(10, 20), many_rounds=1)
 
 
@@ -113,10 +113,10 @@ def find_port():
         return free.getsockname()[1]
 
 
-def run(*command, env=()):
+def run(*command, env=(), limit_s=PATIENCE_S):
     words = [str(word) for word in command]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          timeout=PATIENCE_S, env={**os.environ, **dict(env)})
+                          timeout=limit_s, env={**os.environ, **dict(env)})
     if done.returncode != 0:
         raise SystemExit(f"bench.py: {' '.join(words)}: {done.stderr or done.returncode}")
     return done.stdout
@@ -128,9 +128,8 @@ def on_one_processor(*command):
 
 # Round trip
 
-def measure_client_us(bench, stack, port, size, env=()):
+def measure_client_us(bench, stack, port, size, count, env=()):
     """A round trip of `client -q`: its statistics' total time, as it shows the average in whole us."""
-    count = bench.plan.exchanges
     output = run(*on_one_processor(bench.program(f"client-{stack}"), "-q", "-c", count, "-s", size,
                                    "127.0.0.1", port), env=env)
     return float(re.search(r"time (\d+)ms", output)[1]) / count * 1e3
@@ -144,25 +143,30 @@ def measure_qperf_us(bench, stack, size):
     return 2 * float(re.search(r"latency += +([\d.,]+) ns", output)[1].replace(",", "")) / 1e3
 
 
-def measure_rtt(bench, stack):
+def measure_rtt(bench, stack, count, rounds):
     """Both ends share a processor: waking another one up costs more than all that is measured."""
     server = on_one_processor(bench.program(f"server-{stack}"), 0)
-    for _ in range(bench.plan.rounds):
+    for _ in range(rounds):
         for size in bench.plan.sizes:
             where = "rtt", stack, "round trip", "us", size
             plain = [*on_one_processor(bench.program("plain")), stack]
             with bench.serving(server) as (_, port):
-                bench.add(measure_client_us(bench, stack, port, size), *where, OURS)
+                bench.add(measure_client_us(bench, stack, port, size, count), *where, OURS)
             with bench.serving([*plain, 0, size]) as (_, port):
-                bench.add(float(run(*plain, port, size, bench.plan.exchanges)), *where, "plain C")
+                bench.add(float(run(*plain, port, size, count)), *where, "plain C")
             if size <= SMALL_MESSAGE and bench.find_peer("qperf"):
                 bench.add(measure_qperf_us(bench, stack, size), *where, "qperf")
 
 
+def measure_rtt_in_lab(bench):
+    measure_rtt(bench, "sctp", bench.plan.lab_exchanges, bench.plan.lab_rounds)
+
+
 def measure_rtt_everywhere(bench):
-    measure_rtt(bench, "tcp")
-    output = run(ROOT / "lab/run", "-t", LAB_LIMIT_S, sys.executable, HERE / "bench.py", "--samples",
-                 *(["-s"] if bench.plan is SHORT else []), "-S", "rtt-sctp", bench.build)
+    measure_rtt(bench, "tcp", bench.plan.exchanges, bench.plan.rounds)
+    short = ["-s"] if bench.plan is SHORT else []
+    output = run(ROOT / "lab/run", sys.executable, HERE / "bench.py", "--samples", *short, "-S",
+                 "rtt-sctp", bench.build, limit_s=LAB_LIMIT_S)
     for figure, samples in json.loads(output):
         bench.samples[Figure(*figure)] += samples
 
@@ -170,10 +174,13 @@ def measure_rtt_everywhere(bench):
 # Connections per second
 
 def measure_rate(bench):
-    """The same load for all; socat and ncat fork for each connection, and ncat starts a shell."""
+    """The same load for all. To answer a line, ncat and socat start a shell; PIPE only echoes."""
+    listen = "TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork,backlog=128"
+    answer = "while read line; do printf OK; done"
     peers = {
-        "ncat": ["-lk", "127.0.0.1", "PORT", "-c", "read line; printf OK"],
-        "socat": ["TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork,backlog=128", "PIPE"],
+        "ncat -c": ["ncat", "-lk", "127.0.0.1", "PORT", "-c", answer],
+        "socat SYSTEM": ["socat", listen, f"SYSTEM:{answer}"],
+        "socat PIPE": ["socat", listen, "PIPE"],
     }
     for _ in range(bench.plan.rounds):
         for parallel in (1, 8):
@@ -181,11 +188,11 @@ def measure_rate(bench):
                                        ("plain C", [bench.program("plain"), "tcp", 0, 2])):
                 with bench.serving(command) as (_, port):
                     add_rate(bench, port, parallel, contender, bench.plan.connections)
-            for name, arguments in peers.items():
-                if bench.find_peer(name):
+            for name, command in peers.items():
+                if bench.find_peer(command[0]):
                     port = find_port()
-                    words = [word.replace("PORT", str(port)) for word in arguments]
-                    with bench.serving([name, *words], port=port):
+                    words = [word.replace("PORT", str(port)) for word in command]
+                    with bench.serving(words, port=port):
                         add_rate(bench, port, parallel, name, bench.plan.slow_connections)
 
 
@@ -285,7 +292,8 @@ def measure_userland_rtt(bench, size):
     where = "userland", "usrsctp", "round trip", "us", size
     env, direct = usrsctp_environment(), on_one_processor(bench.program("direct"))
     with bench.serving(on_one_processor(bench.program("server-sctp"), 0), env) as (_, port):
-        bench.add(measure_client_us(bench, "sctp", port, size, env), *where, OURS)
+        bench.add(measure_client_us(bench, "sctp", port, size, bench.plan.exchanges, env), *where,
+                  OURS)
     udp_port, client_udp_port = (usrsctp_environment()["SCTP_UDP_PORT"] for _ in range(2))
     with bench.serving([*direct, udp_port, size]):
         bench.add(float(run(*direct, client_udp_port, size, udp_port, "ask", bench.plan.exchanges)),
@@ -311,7 +319,7 @@ def measure_userland_rates(bench):
 
 
 SECTIONS = {"rtt": measure_rtt_everywhere, "rate": measure_rate, "many": measure_many,
-            "userland": measure_userland, "rtt-sctp": lambda bench: measure_rtt(bench, "sctp")}
+            "userland": measure_userland, "rtt-sctp": measure_rtt_in_lab}
 TITLES = {"rtt": "Round trip by bytes per message, both ends on one processor",
           "rate": "Connections per second (connect, message, answer, close), by how many at a time",
           "many": "Connections at once, by their number",
