@@ -146,16 +146,20 @@ def measure_qperf_us(bench, stack, size):
 def measure_rtt(bench, stack, count, rounds):
     """Both ends share a processor: waking another one up costs more than all that is measured."""
     server = on_one_processor(bench.program(f"server-{stack}"), 0)
+    plain = [*on_one_processor(bench.program("plain")), stack]
     for _ in range(rounds):
         for size in bench.plan.sizes:
-            where = "rtt", stack, "round trip", "us", size
-            plain = [*on_one_processor(bench.program("plain")), stack]
+            both = "rtt", stack, "client and server", "us", size
+            alone = "rtt", stack, "server, plain client", "us", size
             with bench.serving(server) as (_, port):
-                bench.add(measure_client_us(bench, stack, port, size, count), *where, OURS)
+                bench.add(measure_client_us(bench, stack, port, size, count), *both, OURS)
+                bench.add(float(run(*plain, port, size, count)), *alone, OURS)
             with bench.serving([*plain, 0, size]) as (_, port):
-                bench.add(float(run(*plain, port, size, count)), *where, "plain C")
+                plain_us = float(run(*plain, port, size, count))
+            bench.add(plain_us, *both, "plain C")
+            bench.add(plain_us, *alone, "plain C")
             if size <= SMALL_MESSAGE and bench.find_peer("qperf"):
-                bench.add(measure_qperf_us(bench, stack, size), *where, "qperf")
+                bench.add(measure_qperf_us(bench, stack, size), *both, "qperf")
 
 
 def measure_rtt_in_lab(bench):
@@ -320,7 +324,7 @@ def measure_userland_rates(bench):
 
 SECTIONS = {"rtt": measure_rtt_everywhere, "rate": measure_rate, "many": measure_many,
             "userland": measure_userland, "rtt-sctp": measure_rtt_in_lab}
-TITLES = {"rtt": "Round trip by bytes per message, both ends on one processor",
+TITLES = {"rtt": "Round trip by bytes per message, both ends on one processor; qperf answers with as many bytes",
           "rate": "Connections per second (connect, message, answer, close), by how many at a time",
           "many": "Connections at once, by their number",
           "userland": "SCTP over usrsctp, by bytes per message, or connections at a time"}
