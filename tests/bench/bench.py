@@ -25,6 +25,7 @@ import pathlib
 import re
 import resource
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -45,7 +46,7 @@ Plan = collections.namedtuple(
     "Plan", "rounds lab_rounds sizes exchanges lab_exchanges connections slow_connections steps usrsctp_steps many_rounds")
 FULL = Plan(rounds=5, lab_rounds=3, sizes=(1, 64, 1024, 16384, 65536), exchanges=25000,
             lab_exchanges=4000, connections=4000, slow_connections=300, steps=(10, 100, 1000, 10000, 19000),
-            usrsctp_steps=(10, 100, 1000, 4000), many_rounds=3)
+            usrsctp_steps=(10, 100, 1000, 4000), many_rounds=2)
 SHORT = Plan(rounds=1, lab_rounds=1, sizes=(1, 65536), exchanges=500, lab_exchanges=500, connections=100, slow_connections=20,
              steps=(10, 50), usrsctp_steps=(10, 20), many_rounds=1)
 
@@ -212,8 +213,8 @@ def measure_many(bench):
                    "plain C": [bench.program("plain"), "tcp", 0, 2]}
     for _ in range(bench.plan.many_rounds):
         for contender, command in tcp_servers.items():
-            with bench.serving(command) as (server, port):
-                load = [bench.program("load"), "tcp", port, "hold"]
+            with bench.serving(on_one_processor(*command)) as (server, port):
+                load = on_one_processor(bench.program("load"), "tcp", port, "hold")
                 hold_many(bench, "tcp", contender, bench.plan.steps, server, load)
         if bench.program("direct").exists():
             env = usrsctp_environment()
@@ -294,17 +295,17 @@ def measure_userland(bench):
 
 def measure_userland_rtt(bench, size):
     where = "userland", "usrsctp", "round trip", "us", size
+    count = bench.plan.exchanges // 2
     env, direct = usrsctp_environment(), on_one_processor(bench.program("direct"))
     with bench.serving(on_one_processor(bench.program("server-sctp"), 0), env) as (_, port):
-        bench.add(measure_client_us(bench, "sctp", port, size, bench.plan.exchanges, env), *where,
-                  OURS)
+        bench.add(measure_client_us(bench, "sctp", port, size, count, env), *where, OURS)
     udp_port, client_udp_port = (usrsctp_environment()["SCTP_UDP_PORT"] for _ in range(2))
     with bench.serving([*direct, udp_port, size]):
-        bench.add(float(run(*direct, client_udp_port, size, udp_port, "ask", bench.plan.exchanges)),
+        bench.add(float(run(*direct, client_udp_port, size, udp_port, "ask", count)),
                   *where, "libusrsctp")
     plain = on_one_processor(bench.program("plain"), "tcp")
     with bench.serving([*plain, 0, size]) as (_, port):
-        bench.add(float(run(*plain, port, size, bench.plan.exchanges)), *where, "kernel TCP")
+        bench.add(float(run(*plain, port, size, count)), *where, "kernel TCP")
 
 
 def measure_userland_rates(bench):
@@ -326,7 +327,7 @@ SECTIONS = {"rtt": measure_rtt_everywhere, "rate": measure_rate, "many": measure
             "userland": measure_userland, "rtt-sctp": measure_rtt_in_lab}
 TITLES = {"rtt": "Round trip by bytes per message, both ends on one processor; qperf answers with as many bytes",
           "rate": "Connections per second (connect, message, answer, close), by how many at a time",
-          "many": "Connections at once, by their number",
+          "many": "Connections at once, by their number (TCP: both ends on one processor)",
           "userland": "SCTP over usrsctp, by bytes per message, or connections at a time"}
 
 
@@ -422,6 +423,7 @@ def main():
     if "-h" in options:
         print(__doc__.strip())
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the servers, too
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory() as directory:
