@@ -45,7 +45,7 @@ static struct {
 
 static struct {
     long sent, answered;
-    double start_ms, min_ms, max_ms, sum_ms, sum_of_squares;
+    double start_ms, clock_ms, min_ms, max_ms, sum_ms, sum_of_squares;
 } statistics;
 
 static volatile sig_atomic_t interrupts;
@@ -296,23 +296,32 @@ static int send_message(int fd, const char *message, size_t size)
     return 0;
 }
 
+/* SCTP marks the end of a message, for recvmsg; in TCP only we know how long an answer is. */
+static ssize_t receive_part(int fd, char *buffer, size_t size, bool *marked)
+{
+    if (PROTO == IPPROTO_TCP)
+        return recv(fd, buffer, size, 0);
+    struct iovec part = {.iov_base = buffer, .iov_len = size};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+    ssize_t received = recvmsg(fd, &header, 0);
+    *marked = (header.msg_flags & MSG_EOR) != 0;
+    return received;
+}
+
 /* Reads an answer, or the beginning of one that is too long. Returns its size or -1. */
 static ssize_t receive_answer(int fd, char *answer, size_t size)
 {
     size_t received = 0;
     bool ended = false;
     while (!ended && received < size) {
-        struct iovec part = {.iov_base = answer + received, .iov_len = size - received};
-        struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-        ssize_t count = recvmsg(fd, &header, 0);
+        bool marked = false;
+        ssize_t count = receive_part(fd, answer + received, size - received, &marked);
         if (count == -1 && errno == EINTR && interrupts < 2)
             continue;
         if (count == -1)
             return fail();
         received += (size_t)count;
-        // SCTP marks the end of a message; in TCP only we know how long an answer is.
-        ended = count == 0 || (PROTO == IPPROTO_SCTP ? (header.msg_flags & MSG_EOR) != 0
-                                                     : received >= ANSWER_SIZE);
+        ended = count == 0 || marked || (PROTO == IPPROTO_TCP && received >= ANSWER_SIZE);
     }
     return (ssize_t)received;
 }
@@ -348,7 +357,8 @@ static int check_answer(char *answer, ssize_t size)
 static int exchange_message(int fd, const char *message)
 {
     char answer[32];
-    double start_ms = read_clock_ms();
+    if (statistics.sent == 0 || !options.quiet || options.pause_s > 0)
+        statistics.clock_ms = read_clock_ms(); // else a message begins when the last one has ended
     if (send_message(fd, message, (size_t)options.size) == -1) {
         if (errno == EINTR)
             return 0;
@@ -361,7 +371,9 @@ static int exchange_message(int fd, const char *message)
         return 0;
     if (check_answer(answer, size) == -1)
         return -1;
-    record_time(read_clock_ms() - start_ms);
+    double end_ms = read_clock_ms();
+    record_time(end_ms - statistics.clock_ms);
+    statistics.clock_ms = end_ms;
     if (!options.quiet)
         printf("Sending message %ld of %ld. Result: " ANSWER "\n", statistics.sent, options.count);
     return ferror(stdout) ? -1 : 0;

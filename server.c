@@ -223,17 +223,19 @@ static int count_lines(const char *text, size_t size)
     return count;
 }
 
-/* Reads like recv, and counts the messages that end in what it read. */
+/* Reads like recv, and counts the messages that end in what it read. Ctrl-Z and fg: EINTR. */
 static ssize_t receive(int fd, char *buffer, size_t size, int *ends)
 {
     struct iovec part = {.iov_base = buffer, .iov_len = size};
     struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    ssize_t received = TEMP_FAILURE_RETRY(recvmsg(fd, &header, 0)); // after Ctrl-Z and fg
-    *ends = 0;
-    if (PROTO == IPPROTO_SCTP)
-        *ends = (header.msg_flags & MSG_EOR) != 0; // only recvmsg tells it
-    else if (received > 0)
-        *ends = count_lines(buffer, (size_t)received);
+    ssize_t received;
+    if (PROTO == IPPROTO_TCP) {
+        received = TEMP_FAILURE_RETRY(recv(fd, buffer, size, 0));
+        *ends = received > 0 ? count_lines(buffer, (size_t)received) : 0;
+    } else { // SCTP says by itself where a message ends, but only recvmsg hands that on
+        received = TEMP_FAILURE_RETRY(recvmsg(fd, &header, 0));
+        *ends = (header.msg_flags & MSG_EOR) != 0;
+    }
     return received;
 }
 
