@@ -413,7 +413,7 @@ DIFFERENT_WITH_SCTP = ("surroundings", "networks", "kill_9", "without_root", "in
 def test_same_on_a_kernel_with_sctp():
     """Inside, the kernel speaks SCTP, so there lab/run makes do with namespaces."""
     pytest_here = ("/usr/bin/python3", "-B", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
-                   "-k", " or ".join(DIFFERENT_WITH_SCTP))
+                   "--stack=lab", "-k", " or ".join(DIFFERENT_WITH_SCTP))
     status, stdout, stderr = lab_run("env", "-u", "HOME", "TMPDIR=/tmp", *pytest_here, __file__)
     assert status == 0, stdout.decode() + stderr.decode()
     assert f"{len(DIFFERENT_WITH_SCTP)} passed, " in stdout.decode()
