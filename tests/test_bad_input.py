@@ -188,6 +188,8 @@ def test_random_arguments(
                 one.process.send_signal(signal.SIGINT)
         for words, one in zip(batch, started):
             status, output, errors = one.finish()
+            if status == -signal.SIGINT:  # so slow to start that it had no handler yet
+                continue
             if status == 1 and errors == "":  # stopped before there was an answer
                 assert program == "client" and "0 answered" in output, words
             else:
