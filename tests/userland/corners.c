@@ -205,9 +205,13 @@ static ssize_t overrun_ppoll(int fd)
     return ppoll(set, (nfds_t)four, &a_moment, NULL);
 }
 
+/* Only the checked variants notice; builds with sanitizers have none. */
 static void test_overruns(void)
 {
-    int fd = open_socket();
+    int fd = __USE_FORTIFY_LEVEL > 0 ? open_socket() : -1;
+    if (fd == -1)
+        return;
+    fflush(stdout); // else the children have its buffer, too
     expect(is_caught(overrun_read, fd), "read, too much");
     expect(is_caught(overrun_recv, fd), "recv, too much");
     expect(is_caught(overrun_recvfrom, fd), "recvfrom, too much");
