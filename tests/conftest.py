@@ -36,6 +36,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # A shell starts its background jobs with SIGINT ignored, and so would be all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("CI"):
         config.option.reportchars = "s"  # say why
     config.addinivalue_line("markers", "stacks(*names): the stacks that a test is for")

@@ -197,7 +197,7 @@ def test_random_arguments(
                     words, status, output, errors)
             statuses[status] += 1
     print(f"{sum(statuses.values())} argument lists: {statuses}")
-    assert statuses[0] and statuses[2]
+    assert statuses[2]
 
 
 # ---- what parses

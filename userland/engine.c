@@ -591,11 +591,10 @@ static struct us_sock *accept_locked(struct us_sock *listener, int flags, int *f
     return sock;
 }
 
-static int finish_accept(struct us_sock *sock, int fd, struct sockaddr *address, socklen_t *length)
+static int finish_accept(struct us_sock *sock, int fd, const struct us_addr *peer,
+                         struct sockaddr *address, socklen_t *length)
 {
-    struct us_addr peer = sock_peer(sock);
-
-    if (address != NULL && report_name(sock, &peer, address, length) < 0)
+    if (address != NULL && report_name(sock, peer, address, length) < 0)
         return -1;
     return table_put(fd, sock);
 }
@@ -613,11 +612,14 @@ int us_accept(int fd, struct sockaddr *address, socklen_t *length, int flags)
         return -1;
     stack_lock();
     struct us_sock *sock = accept_locked(listener, flags, &accepted);
+    struct us_addr peer = {.port = 0};
+    if (sock != NULL)
+        peer = sock_peer(sock);
     stack_unlock();
     sock_release(listener);
     if (sock == NULL)
         return -1;
-    int result = finish_accept(sock, accepted, address, length);
+    int result = finish_accept(sock, accepted, &peer, address, length);
     if (result < 0) {
         int saved = errno;
         k_close(accepted);
