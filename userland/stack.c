@@ -196,18 +196,13 @@ static void *run(void *unused)
     }
 }
 
-/* The thread takes no signals: they are the program's. */
 static int start_thread(void)
 {
-    sigset_t all, before;
     pthread_attr_t attributes;
 
-    sigfillset(&all);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 256 * 1024);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&thread, &attributes, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     errno = error;
     return error == 0 ? 0 : -1;
@@ -248,6 +243,25 @@ static void watch_forks(void)
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
+/* Locked. Our thread, and the one that usrsctp has in any case, take no signals: they are the
+ * program's. */
+static int set_up(void)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    clock_ms = now_ns() / 1000000u;
+    emptied_ns = now_ns();
+    set_up_usrsctp();
+    int result = wait_start();
+    if (result == 0)
+        result = start_thread();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    running = result == 0;
+    return result;
+}
+
 int stack_start(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -255,15 +269,8 @@ int stack_start(void)
 
     pthread_once(&once, watch_forks);
     stack_lock();
-    if (!running) {
-        clock_ms = now_ns() / 1000000u;
-        emptied_ns = now_ns();
-        set_up_usrsctp();
-        result = wait_start();
-        if (result == 0)
-            result = start_thread();
-        running = result == 0;
-    }
+    if (!running)
+        result = set_up();
     stack_unlock();
     return result;
 }
