@@ -121,6 +121,13 @@ def names(is_sctp):
     return ("server-sctp", "client-sctp") if is_sctp else ("server-tcp", "client-tcp")
 
 
+def find_udp_port():
+    """One that nobody has; as text."""
+    with socket.socket(type=socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
 @pytest.fixture(scope="session")
 def environment(stack):
     """The environment of everything that a test starts."""
@@ -128,9 +135,7 @@ def environment(stack):
     if stack == "sctp":
         env["SCTP_STACK"] = "kernel"
     if stack == "usrsctp":
-        with socket.socket(type=socket.SOCK_DGRAM) as free:
-            free.bind(("127.0.0.1", 0))
-            env.update(SCTP_STACK="usrsctp", SCTP_UDP_PORT=str(free.getsockname()[1]))
+        env.update(SCTP_STACK="usrsctp", SCTP_UDP_PORT=find_udp_port())
     return env
 
 

@@ -58,6 +58,7 @@ def has_sctp():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become nobody")
+@pytest.mark.uncounted
 def test_needs_no_rights(start, build):
     """From a directory that nobody can read, too: the build may lie below one that is not."""
     with tempfile.TemporaryDirectory() as name:

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import answers
+from conftest import answers, find_udp_port
 from watched import Watched
 
 HERE = pathlib.Path(__file__).resolve().parent / "faults"
@@ -468,7 +468,7 @@ def test_both_are_stopped_at_random_moments(
     answered = stopped = 0
     for _ in range(scale(4, 100)):
         callers = start_callers(3, start_client, server.port, tmp_path / "callers")
-        young = start([build / names[0], 0], env={"SCTP_UDP_PORT": "9"})
+        young = start([build / names[0], 0], env={"SCTP_UDP_PORT": find_udp_port()})
         for caller in callers:
             time.sleep(chance.random() * 0.02)
             caller.program.process.send_signal(signal_number)
