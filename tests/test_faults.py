@@ -209,7 +209,8 @@ def test_interrupted_and_partial_calls_change_nothing(watch, inject, run_client,
     ("send", errno.ENOBUFS), ("send", errno.EPERM), ("send", errno.EINTR), ("recv", errno.EINTR),
     ("recv", errno.ENOMEM), ("recv", errno.EAGAIN), ("recv", errno.ECONNREFUSED)])
 def test_the_stack_makes_up_for_datagrams_that_fail(
-        watch, inject, run_client, scale, chance, call, error):
+        watch, inject, run_client, names, scale, chance, call, error):
+    """One packet in nine is lost, perhaps the client's SHUTDOWN: it waits a second for the answer, then leaves."""
     count = scale(5, 100)
     both = [inject((call, error, 0, 3), seed=chance.randrange(1 << 32)) for _ in range(2)]
     server = watch(env=both[0].env)
@@ -220,7 +221,7 @@ def test_the_stack_makes_up_for_datagrams_that_fail(
     for faults in both:
         faults.disarm()
     tally, errors = server.stop()
-    assert errors == "" and tally.served == tally.messages == count
+    assert only_broken(names[0], errors) and tally.served == tally.messages == count
     assert sum(faults.failures() for faults in both) > 0
 
 

@@ -855,16 +855,6 @@ int us_shutdown(int fd, int how)
     return result;
 }
 
-bool us_nonblocking(int fd)
-{
-    struct us_sock *sock = table_get(fd);
-    bool on = sock != NULL && atomic_load(&sock->nonblocking);
-
-    if (sock != NULL)
-        sock_release(sock);
-    return on;
-}
-
 void us_set_nonblocking(int fd, bool on)
 {
     struct us_sock *sock = table_get(fd);

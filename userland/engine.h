@@ -37,7 +37,6 @@ ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t us_recvmsg(int fd, struct msghdr *message, int flags);
 
 /* O_NONBLOCK of the open socket, which every duplicate of the descriptor shares. */
-bool us_nonblocking(int fd);
 void us_set_nonblocking(int fd, bool on);
 /* FIONREAD: the bytes that the next read can take now. -1 with errno set. */
 int us_readable_bytes(int fd);

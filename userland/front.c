@@ -562,7 +562,9 @@ EXPORT int poll(struct pollfd *set, nfds_t count, int timeout_ms)
 EXPORT int ppoll(struct pollfd *set, nfds_t count, const struct timespec *timeout,
                  const sigset_t *mask)
 {
-    if (owns_any(set, count))
+    struct pollfd *members = set; /* glibc declares set as only written to */
+
+    if (owns_any(members, count))
         return us_ppoll(set, count, timeout, mask);
     return LIBC(ppoll, set, count, timeout, mask);
 }
