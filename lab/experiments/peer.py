@@ -7,7 +7,7 @@ ORDER = 5
 TITLE = "Peer: the server goes away"
 ALONE = False
 PROTOCOLS = ("sctp", "tcp")
-PAUSE_S = 0.5
+PAUSE_S = 1
 PATIENCE_S = 5
 ENDINGS = {
     "stopped": "stopped with Ctrl-C",
