@@ -17,7 +17,8 @@ MEASURED = {
       for who in ("ours", "plain C")},
     *{("rate", "tcp", "connections", who)
       for who in ("ours", "plain C", "ncat -c", "socat SYSTEM", "socat PIPE")},
-    *{("many", stack, metric, who) for stack, who in (("tcp", "ours"), ("tcp", "plain C"), ("usrsctp", "ours"))
+    *{("many", stack, metric, who)
+      for stack, who in (("tcp", "ours"), ("tcp", "plain C"), ("usrsctp", "ours"))
       for metric in ("memory each", "threads", "round trip on one", "round trip on each in turn",
                      "one connection more")},
     *{("userland", "usrsctp", metric, who) for metric in ("round trip", "connections")
