@@ -44,7 +44,7 @@ SMALL_MESSAGE = 1024  # qperf's answers are as long as its messages: above this,
 Figure = collections.namedtuple("Figure", "section stack metric unit at contender")
 Plan = collections.namedtuple("Plan", """rounds lab_rounds many_rounds sizes exchanges
                               lab_exchanges connections slow_connections steps usrsctp_steps""")
-FULL = Plan(rounds=5, lab_rounds=3, many_rounds=2,
+FULL = Plan(rounds=5, lab_rounds=3, many_rounds=3,
             sizes=(1, 64, 1024, 16384, 65536), exchanges=25000, lab_exchanges=4000,
             connections=4000, slow_connections=300,
             # libusrsctp goes through the list of all timers a hundred times per second.
