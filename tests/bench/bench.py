@@ -404,7 +404,7 @@ def write_csv(path, samples):
 
 
 def describe_machine():
-    model = re.search(r"Model name:\s*(.*)", run("lscpu"))
+    model = re.search(r"^model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(encoding="ascii"), re.M)
     return f"{os.cpu_count()} processors ({model[1] if model else 'unknown'}), Linux {os.uname().release}"
 
 
