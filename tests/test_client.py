@@ -114,7 +114,10 @@ def start_serving(start_peer, start_client, *options):
     peer = start_peer()
     port = peer.listen("127.0.0.1", 5)
     client = start_client(*options, "127.0.0.1", port)
-    peer.accept()
+    try:
+        peer.accept()
+    except AssertionError as error:
+        raise AssertionError(f"there was no connection; the client: {client.end()}") from error
     return peer, client
 
 
