@@ -140,7 +140,7 @@ def test_loss(report):
     assert {row["messages"] for row in rows} == {str(messages)}
     longest = {(row["protocol"], row["loss each way (%)"]): float(row["longest (ms)"]) for row in rows}
     assert longest["SCTP", "10"] > 1000  # the least RTO
-    again = {(row["protocol"], row["loss each way (%)"]): int(row["sent again by the client"]) for row in rows}
+    again = {(row["protocol"], row["loss each way (%)"]): int(row["messages sent again by the client"]) for row in rows}
     assert all(count > 0 for (_, loss), count in again.items() if loss == "10")
 
 
