@@ -21,7 +21,7 @@ MEASURED = {
       for stack, who in (("tcp", "ours"), ("tcp", "plain C"), ("usrsctp", "ours"))
       for metric in ("memory each", "threads", "round trip on one", "round trip on each in turn",
                      "one connection more")},
-    *{("userland", "usrsctp", metric, who) for metric in ("round trip", "connections")
+    *{("userland", "usrsctp", metric, who) for metric in ("round trip", "round trip on any processor", "connections")
       for who in ("ours", "libusrsctp", "kernel TCP")},
 }
 

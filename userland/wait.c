@@ -27,6 +27,7 @@ static atomic_bool led;                    /* somebody leads */
 static atomic_bool hot;                    /* ... or did a moment ago: the stack's thread ticks */
 static _Atomic uint64_t left_ns;           /* when the last leader left */
 static atomic_uint woken;                  /* counts waiters that were woken */
+static _Thread_local bool takes_in;        /* this thread leads, and is awake: nobody need wake it */
 
 #define HOT_TICK_MS 1
 #define ABSENT_NS 500000u /* a leader that has been away for this long does not come back soon */
@@ -128,10 +129,10 @@ void waiter_fire(struct us_waiter *waiter)
     if (atomic_exchange(&waiter->fired, 1) != 0)
         return;
     atomic_fetch_add(&woken, 1);
-    if (waiter->leads)
-        signal_event(LEADER);
-    else
+    if (!waiter->leads)
         stack_wake_later(&waiter->fired);
+    else if (!takes_in)
+        signal_event(LEADER);
 }
 
 /* A leader's system call is not restarted by the kernel. Whether it should be, the
@@ -203,7 +204,9 @@ static int lead_once(struct us_waiter *waiter, uint64_t deadline_ns)
     for (int i = 0; i < count; i++)
         if (found[i].data.fd == events[LEADER])
             drain_event(LEADER);
+    takes_in = true;
     wire_receive();
+    takes_in = false;
     if (count == 0 && atomic_load(&waiter->fired) == 0 && now_ns() >= deadline_ns) {
         errno = ETIMEDOUT;
         return -1;

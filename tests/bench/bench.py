@@ -133,10 +133,10 @@ def on_one_processor(*command):
 
 # Round trip
 
-def measure_client_us(bench, stack, port, size, count, env=()):
+def measure_client_us(bench, stack, port, size, count, env=(), place=on_one_processor):
     """A round trip of `client -q`: its statistics' total time, as it shows the average in whole us."""
-    output = run(*on_one_processor(bench.program(f"client-{stack}"), "-q", "-c", count, "-s", size,
-                                   "127.0.0.1", port), env=env)
+    output = run(*place(bench.program(f"client-{stack}"), "-q", "-c", count, "-s", size,
+                        "127.0.0.1", port), env=env)
     return float(re.search(r"time (\d+)ms", output)[1]) / count * 1e3
 
 
@@ -296,21 +296,22 @@ def measure_userland(bench):
         return
     for _ in range(bench.plan.rounds):
         for size in (64, 16384):
-            measure_userland_rtt(bench, size)
+            measure_userland_rtt(bench, size, "round trip", on_one_processor)
+        measure_userland_rtt(bench, 64, "round trip on any processor", lambda *command: command)
         measure_userland_rates(bench)
 
 
-def measure_userland_rtt(bench, size):
-    where = "userland", "usrsctp", "round trip", "us", size
+def measure_userland_rtt(bench, size, metric, place):
+    where = "userland", "usrsctp", metric, "us", size
     count = bench.plan.exchanges
-    env, direct = usrsctp_environment(), on_one_processor(bench.program("direct"))
-    with bench.serving(on_one_processor(bench.program("server-sctp"), 0), env) as (_, port):
-        bench.add(measure_client_us(bench, "sctp", port, size, count, env), *where, OURS)
+    env, direct = usrsctp_environment(), place(bench.program("direct"))
+    with bench.serving(place(bench.program("server-sctp"), 0), env) as (_, port):
+        bench.add(measure_client_us(bench, "sctp", port, size, count, env, place), *where, OURS)
     udp_port, client_udp_port = (usrsctp_environment()["SCTP_UDP_PORT"] for _ in range(2))
     with bench.serving([*direct, udp_port, size]):
         bench.add(float(run(*direct, client_udp_port, size, udp_port, "ask", count)),
                   *where, "libusrsctp")
-    plain = on_one_processor(bench.program("plain"), "tcp")
+    plain = place(bench.program("plain"), "tcp")
     with bench.serving([*plain, 0, size]) as (_, port):
         bench.add(float(run(*plain, port, size, count)), *where, "kernel TCP")
 
