@@ -27,7 +27,7 @@ static atomic_bool led;                    /* somebody leads */
 static atomic_bool hot;                    /* ... or did a moment ago: the stack's thread ticks */
 static _Atomic uint64_t left_ns;           /* when the last leader left */
 static atomic_uint woken;                  /* counts waiters that were woken */
-static _Thread_local bool takes_in;        /* this thread leads, and is awake: nobody need wake it */
+static _Thread_local bool takes_in;        /* this thread leads, and is awake */
 
 #define HOT_TICK_MS 1
 #define ABSENT_NS 500000u /* a leader that has been away for this long does not come back soon */
