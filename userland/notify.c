@@ -55,7 +55,7 @@ static struct us_note *address_change(const struct us_sock *sock,
     const struct sctp_paddr_change *from = &raw->sn_paddr_change;
     struct us_addr peer = sock_peer(sock);
     struct lx_paddr_change to = {.type = LX_SN_PEER_ADDR_CHANGE,
-                                 .state = (int)from->spc_state - 1,
+                                 .state = (int)(from->spc_state - 1),
                                  .error = (int)from->spc_error,
                                  .assoc_id = (int32_t)from->spc_assoc_id};
 
