@@ -578,7 +578,7 @@ def test_a_network_that_loses_reorders_doubles_and_corrupts(
     env = {"SCTP_STACK": "usrsctp" if speaks == "usrsctp" else "kernel"}
     server = Watched(start, [programs[0], "-v", 0], tmp_path / "watched", prefix=prefix, env=env)
     clients, messages = scale((8, 2), (100, 10))
-    command = [programs[1], "-W60", "-c", messages, "127.0.0.1", server.port]
+    command = [programs[1], "-W", scale(60, 300), "-c", messages, "127.0.0.1", server.port]
     started = [start(command, prefix, env=env) for _ in range(clients)]
     assert finish_all(started) == [(0, answers(messages), "")] * clients
     tally, errors = server.stop()
