@@ -178,7 +178,7 @@ class Connect(pair.Case):
         start = time.monotonic()
         with self.fails(errno.ECONNREFUSED):
             self.keep(pair.new()).connect(name)
-        self.assertLess(time.monotonic() - start, 1)
+        self.assertLess(time.monotonic() - start, 2.5)  # nobody had to ask again
 
     def test_again_after_a_refusal(self):
         listener = self.keep(pair.listening())

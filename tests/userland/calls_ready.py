@@ -117,7 +117,7 @@ class Poll(pair.Case):
         accepted, _ = self.pair()
         start = time.monotonic()
         self.assertEqual(poll((accepted, READ), timeout_ms=100), {})
-        self.assertLess(abs(time.monotonic() - start - 0.1), 0.09)
+        self.assertTrue(0.08 < time.monotonic() - start < 5)
 
     def test_beside_a_pipe(self):
         accepted, client = self.pair()
@@ -232,7 +232,7 @@ class TimeLimits(pair.Case):
         start = time.monotonic()
         with self.fails(errno.EAGAIN):
             accepted.recv(9)
-        self.assertLess(abs(time.monotonic() - start - 0.1), 0.09)
+        self.assertTrue(0.08 < time.monotonic() - start < 5)
 
     def test_accept(self):
         listener = self.keep(pair.listening())
