@@ -293,6 +293,7 @@ void sock_fail(struct us_sock *sock, int error)
     discard_stack_socket(sock, true);
     drop_link(sock);
     sock->error = connecting ? error : ECONNRESET;
+    sock->error_reported = true;
     sock->state = US_CLOSED;
     sock_changed(sock);
 }
@@ -734,8 +735,8 @@ static int await_connected(struct us_sock *sock)
         if (sock->state == US_CONNECTED)
             return 0;
         if (sock->state != US_CONNECTING) {
+            /* The error stays, for SO_ERROR or the next send (sctp_wait_for_connect). */
             errno = sock->error != 0 ? sock->error : ECONNREFUSED;
-            sock->error = 0;
             return -1;
         }
         if (sock_wait(sock, deadline) < 0) {
@@ -793,16 +794,18 @@ int us_connect(int fd, const struct sockaddr *address, socklen_t length)
 
 /* ---- shutdown */
 
-/* Linux tells the end of the file from an association that we ended, where there is
- * nobody to read from any more: ENOTCONN. */
-static bool peer_has_ended(struct us_sock *sock)
+/* Linux tells the end of the file, which is the peer's SHUTDOWN, from an association that we ended
+ * or that was aborted: there is nobody to read from any more, but no end either. */
+bool peer_has_ended(struct us_sock *sock)
 {
     struct sctp_status status = {.sstat_assoc_id = 0};
 
-    if (stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof status) < 0)
-        return true;
-    return status.sstat_state == SCTP_SHUTDOWN_RECEIVED ||
-           status.sstat_state == SCTP_SHUTDOWN_ACK_SENT;
+    if (sock->peer_ended || sock->shut_write || sock->error_reported)
+        return sock->peer_ended;
+    sock->peer_ended = stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof status) < 0 ||
+                       status.sstat_state == SCTP_SHUTDOWN_RECEIVED ||
+                       status.sstat_state == SCTP_SHUTDOWN_ACK_SENT;
+    return sock->peer_ended;
 }
 
 /* SHUT_WR sends SHUTDOWN once all data is out; reading goes on until the peer's end.
@@ -824,8 +827,8 @@ static int shutdown_locked(struct us_sock *sock, int how)
         sock_stop_reading(sock);
     }
     if (how != SHUT_RD && !sock->shut_write) {
+        (void)peer_has_ended(sock); /* before us? */
         sock->shut_write = true;
-        sock->peer_ended = peer_has_ended(sock);
         stack_advance_clock();
         if (usrsctp_shutdown(sock->so, SHUT_WR) < 0 && errno != ENOTCONN)
             return -1;

@@ -71,7 +71,7 @@ struct us_sock {
     int descriptors; /* how many do; guarded by the table's lock */
     enum us_state state;
     int error;           /* SO_ERROR */
-    bool error_reported; /* the stack's own error has been taken */
+    bool error_reported; /* the stack's own error has been taken: no association any more */
     bool was_connected;
     bool peer_ended;          /* the peer's SHUTDOWN came before ours */
     unsigned backlog, queued; /* of one that listens */
@@ -200,6 +200,7 @@ void copy_address(const struct us_sock *sock, const struct us_addr *from, struct
 struct us_addr sock_peer(const struct us_sock *sock);
 void sock_harvest(struct us_sock *listener); /* locked: new associations join the queue */
 bool queue_full(const struct us_sock *listener);
+bool peer_has_ended(struct us_sock *sock);    /* locked: its SHUTDOWN has come, before ours */
 void sock_stop_reading(struct us_sock *sock); /* locked: after SHUT_RD */
 void sock_drop_notes(struct us_sock *sock);   /* locked: before close */
 void sock_refresh(struct us_sock *sock); /* locked: takes over what the stack says has happened */

@@ -494,19 +494,18 @@ static bool next_is_note(struct us_sock *sock)
            (received.flags & LX_MSG_NOTIFICATION);
 }
 
-/* What we ended has no end of the file, unless we said that we don't read on (see
- * peer_has_ended). */
-static ssize_t end_of_file(struct us_sock *sock)
+/* No association any more: see peer_has_ended. */
+static ssize_t end_of_file(struct us_sock *sock, bool wait)
 {
-    if (!sock->shut_write || sock->shut_read || sock->peer_ended)
+    if (sock->shut_read || peer_has_ended(sock))
         return 0;
-    errno = ENOTCONN;
+    errno = wait ? ENOTCONN : EAGAIN;
     return -1;
 }
 
 /* Nothing to read: why, and is that the end? 0 at the end of the file, or -1 with errno.
  */
-static ssize_t nothing_to_read(struct us_sock *sock, int error)
+static ssize_t nothing_to_read(struct us_sock *sock, int error, bool wait)
 {
     if (sock->error != 0) {
         errno = sock->error;
@@ -515,12 +514,12 @@ static ssize_t nothing_to_read(struct us_sock *sock, int error)
     }
     if (error == EWOULDBLOCK) {
         if (sock->shut_read)
-            return end_of_file(sock);
+            return 0;
         errno = EAGAIN;
         return -1;
     }
     if (sock->error_reported || error == ENOTCONN)
-        return end_of_file(sock);
+        return end_of_file(sock, wait);
     sock->error_reported = true;
     errno = error == ECONNABORTED ? ETIMEDOUT : error;
     return -1;
@@ -529,7 +528,9 @@ static ssize_t nothing_to_read(struct us_sock *sock, int error)
 static ssize_t not_connected(struct us_sock *sock, bool wait)
 {
     if (sock->error != 0 || sock->was_connected)
-        return nothing_to_read(sock, ENOTCONN);
+        return nothing_to_read(sock, ENOTCONN, wait);
+    if (sock->shut_read && sock->state != US_LISTENING)
+        return 0;
     errno = sock->state == US_LISTENING || wait ? ENOTCONN : EAGAIN;
     return -1;
 }
@@ -586,9 +587,9 @@ static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int fl
     ssize_t got = stack_receive(sock, empty ? &byte : flat->bytes, empty ? 1 : flat->size,
                                 empty ? MSG_PEEK : flags & MSG_PEEK, received);
     if (got < 0)
-        return nothing_to_read(sock, errno);
+        return nothing_to_read(sock, errno, wait);
     if (got == 0)
-        return end_of_file(sock);
+        return end_of_file(sock, wait);
     if (empty)
         received->flags = 0;
     return empty ? 0 : got;

@@ -2,6 +2,7 @@
 import ctypes
 import errno
 import os
+import select
 import socket
 import struct
 import threading
@@ -24,6 +25,13 @@ libc = ctypes.CDLL(None, use_errno=True)
 def in_c(host, port):
     return (struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host)
             + bytes(8))
+
+
+def poll(sock):
+    """What poll says now of all that it can say."""
+    poller = select.poll()
+    poller.register(sock, select.POLLIN | select.POLLOUT | select.POLLRDHUP)
+    return dict(poller.poll(0)).get(sock.fileno(), 0)
 
 
 class Case(pair.Case):
@@ -330,6 +338,67 @@ class Notifications(Case):
         left = ctypes.c_int()
         self.assertEqual(libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left)), 0)
         self.assertEqual(left.value, 12)
+
+
+class Errors(Case):
+    def refuse(self, sock):
+        sock.bind(("127.0.0.1", 0))
+        nobody = self.keep(pair.new())
+        nobody.bind(("127.0.0.1", 0))
+        with self.fails(errno.ECONNREFUSED):
+            sock.connect(nobody.getsockname())
+
+    def test_of_a_connect_stays(self):
+        """connect has told it, and yet SO_ERROR, poll and the next send tell it once more."""
+        first, second = self.keep(pair.new(), pair.new())
+        self.refuse(first)
+        self.assertEqual(poll(first), select.POLLERR)
+        self.assertEqual(first.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), errno.ECONNREFUSED)
+        self.assertEqual(poll(first), 0)
+        self.refuse(second)
+        for error in (errno.ECONNREFUSED, errno.EPIPE):
+            with self.fails(error):
+                second.send(b"x")
+
+
+class Ends(Case):
+    """Only the peer's SHUTDOWN is the end of the file: not ours, and no ABORT."""
+
+    def test_ours(self):
+        accepted, client = self.pair()
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(accepted.recv(9), b"")
+        time.sleep(0.1)  # SHUTDOWN ACK, SHUTDOWN COMPLETE
+        self.assertEqual(poll(client), select.POLLOUT)
+        with self.fails(errno.ENOTCONN):
+            client.recv(9)
+        with self.fails(errno.EAGAIN):
+            client.recv(9, socket.MSG_DONTWAIT)
+
+    def test_by_abort(self):
+        accepted, client = self.pair()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        time.sleep(0.1)
+        self.assertEqual(poll(client), select.POLLOUT | select.POLLERR)
+        with self.fails(errno.ECONNRESET):
+            client.recv(9)
+        self.assertEqual(poll(client), select.POLLOUT)
+        with self.fails(errno.ENOTCONN):
+            client.recv(9)
+        with self.fails(errno.EAGAIN):
+            client.recv(9, socket.MSG_DONTWAIT)
+
+    def test_the_peers_shows_before_all_is_read(self):
+        accepted, client = self.pair()
+        accepted.send(b"unread")
+        accepted.shutdown(socket.SHUT_WR)
+        time.sleep(0.3)
+        self.assertEqual(poll(client), select.POLLIN | select.POLLOUT | select.POLLRDHUP)
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(poll(client), select.POLLIN | select.POLLOUT | select.POLLRDHUP
+                         | select.POLLHUP)
+        self.assertEqual([client.recv(9), client.recv(9)], [b"unread", b""])
 
 
 class Waiting(Case):
