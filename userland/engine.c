@@ -286,16 +286,19 @@ static void discard_stack_socket(struct us_sock *sock, bool abort)
     sock->so = NULL;
 }
 
-void sock_fail(struct us_sock *sock, int error)
+void sock_give_up(struct us_sock *sock)
 {
-    bool connecting = sock->state == US_CONNECTING;
-
     discard_stack_socket(sock, true);
     drop_link(sock);
-    sock->error = connecting ? error : ECONNRESET;
-    sock->error_reported = true;
     sock->state = US_CLOSED;
     sock_changed(sock);
+}
+
+void sock_fail(struct us_sock *sock, int error)
+{
+    sock->error = sock->state == US_CONNECTING ? error : ECONNRESET;
+    sock->error_reported = true;
+    sock_give_up(sock);
 }
 
 /* SO_LINGER with a time: close waits until the peer has confirmed, or for that time. */
@@ -393,8 +396,6 @@ static int bind_stack_socket(struct us_sock *sock)
 /* listen(fd, 0) ends listening (net/sctp/socket.c, sctp_inet_listen). */
 static int stop_listening(struct us_sock *sock)
 {
-    if (sock->state == US_CLOSED)
-        return 0;
     drop_queue(sock);
     discard_stack_socket(sock, false);
     sock->state = US_CLOSED;
@@ -417,7 +418,8 @@ static int listen_locked(struct us_sock *sock, int backlog)
 {
     if (!stack_usable(sock))
         return -1;
-    if (sock->state != US_CLOSED && sock->state != US_LISTENING) {
+    if ((sock->state != US_CLOSED && sock->state != US_LISTENING) || sock->listens_for_good ||
+        (sock->state == US_CLOSED && backlog == 0)) {
         errno = EINVAL;
         return -1;
     }
@@ -434,6 +436,7 @@ static int listen_locked(struct us_sock *sock, int backlog)
         usrsctp_listen(sock->so, SOMAXCONN) < 0)
         return -1;
     sock->state = US_LISTENING;
+    sock->shut_read = sock->shut_write = false; /* see shutdown_locked */
     sock->queue_end = &sock->queue;
     sock_changed(sock);
     return 0;
@@ -675,8 +678,6 @@ static int choose_link(struct us_sock *sock, const struct us_addr *peer)
     remote.port = stack_udp_port();
     if (wire_route(&remote, &local, &mtu) < 0)
         return -1;
-    if (is_any(&remote.ip)) /* "this host" */
-        remote.ip = local;
     if (!is_any(&sock->addresses[0]) &&
         IN6_IS_ADDR_V4MAPPED(&sock->addresses[0]) == IN6_IS_ADDR_V4MAPPED(&remote.ip))
         local = sock->addresses[0];
@@ -709,6 +710,7 @@ static int start_connecting(struct us_sock *sock, const struct us_addr *peer)
     }
     sock->state = US_CONNECTING;
     sock->error = 0;
+    sock->shut_read = sock->shut_write = false; /* see shutdown_locked */
     return 0;
 }
 
@@ -716,6 +718,8 @@ static bool may_connect(const struct us_sock *sock, const struct us_addr *peer)
 {
     if (sock->state == US_CONNECTED || sock->state == US_LISTENING)
         errno = EISCONN;
+    else if (is_any(&peer->ip)) /* not "this host", as TCP has it (sctp_v4_addr_valid) */
+        errno = EINVAL;
     else if (sock->state == US_CONNECTING)
         errno = EALREADY;
     else if (peer->port == 0) /* nobody can be there */
@@ -726,7 +730,7 @@ static bool may_connect(const struct us_sock *sock, const struct us_addr *peer)
 }
 
 /* Locked. Waits until the association is up, has failed, or SO_SNDTIMEO is over. */
-static int await_connected(struct us_sock *sock)
+int sock_await_connected(struct us_sock *sock)
 {
     uint64_t deadline = deadline_after(sock->send_timeout_ns);
 
@@ -747,7 +751,7 @@ static int await_connected(struct us_sock *sock)
     }
 }
 
-int sock_connect(struct us_sock *sock, const struct us_addr *peer)
+int sock_start_connecting(struct us_sock *sock, const struct us_addr *peer)
 {
     if (!stack_usable(sock))
         return -1;
@@ -761,17 +765,46 @@ int sock_connect(struct us_sock *sock, const struct us_addr *peer)
         return -1;
     }
     ready_update(sock, false);
+    return 0;
+}
+
+int sock_connect(struct us_sock *sock, const struct us_addr *peer)
+{
+    if (sock_start_connecting(sock, peer) < 0)
+        return -1;
     if (atomic_load(&sock->nonblocking)) {
         errno = EINPROGRESS;
         return -1;
     }
-    return await_connected(sock);
+    return sock_await_connected(sock);
+}
+
+static bool is_complete(const struct sockaddr *address, socklen_t length)
+{
+    return length >= sizeof(struct sockaddr_in) && !bad_pointer(address) &&
+           (address->sa_family == AF_INET ||
+            (address->sa_family == AF_INET6 && length >= sizeof(struct sockaddr_in6)));
+}
+
+/* Linux looks at the socket first, then at where the address leads (__sctp_connect). */
+static int connect_locked(struct us_sock *sock, const struct sockaddr *address, socklen_t length)
+{
+    struct us_addr peer;
+
+    sock_refresh(sock);
+    if (is_complete(address, length) &&
+        (sock->state == US_CONNECTED || sock->state == US_LISTENING)) {
+        errno = EISCONN;
+        return -1;
+    }
+    if (parse_address(sock, address, length, &peer) < 0)
+        return -1;
+    return sock_connect(sock, &peer);
 }
 
 int us_connect(int fd, const struct sockaddr *address, socklen_t length)
 {
     struct us_sock *sock = table_get(fd);
-    struct us_addr peer;
     int result = -1, errno_before = errno;
 
     if (sock == NULL)
@@ -781,8 +814,7 @@ int us_connect(int fd, const struct sockaddr *address, socklen_t length)
         errno = EOPNOTSUPP;
     } else {
         stack_lock();
-        if (parse_address(sock, address, length, &peer) == 0)
-            result = sock_connect(sock, &peer);
+        result = connect_locked(sock, address, length);
         stack_unlock();
         wire_settle();
     }
@@ -798,30 +830,42 @@ int us_connect(int fd, const struct sockaddr *address, socklen_t length)
  * or that was aborted: there is nobody to read from any more, but no end either. */
 bool peer_has_ended(struct us_sock *sock)
 {
-    struct sctp_status status = {.sstat_assoc_id = 0};
-
     if (sock->peer_ended || sock->shut_write || sock->error_reported)
         return sock->peer_ended;
-    sock->peer_ended = stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof status) < 0 ||
-                       status.sstat_state == SCTP_SHUTDOWN_RECEIVED ||
-                       status.sstat_state == SCTP_SHUTDOWN_ACK_SENT;
+    int state = stack_association_state(sock);
+    sock->peer_ended =
+        state < 0 || state == SCTP_SHUTDOWN_RECEIVED || state == SCTP_SHUTDOWN_ACK_SENT;
     return sock->peer_ended;
 }
 
-/* SHUT_WR sends SHUTDOWN once all data is out; reading goes on until the peer's end.
- * A socket that listens cannot be shut down for reading (net/ipv4/af_inet.c,
- * inet_shutdown). */
+/* Fails, and for poll and recv is shut down all the same. A socket that listens cannot be shut down
+ * for reading (net/ipv4/af_inet.c, inet_shutdown). */
+static int shutdown_unconnected(struct us_sock *sock, int how)
+{
+    if (sock->state == US_LISTENING) {
+        if (how == SHUT_WR)
+            return 0;
+        sock->listens_for_good = true;
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    if (sock->state == US_CLOSED) {
+        sock->shut_read |= how != SHUT_WR;
+        sock->shut_write |= how != SHUT_RD;
+        sock_changed(sock);
+    }
+    errno = ENOTCONN;
+    return -1;
+}
+
+/* SHUT_WR sends SHUTDOWN once all data is out; reading goes on until the peer's end. */
 static int shutdown_locked(struct us_sock *sock, int how)
 {
     if (!stack_usable(sock))
         return -1;
     sock_refresh(sock);
-    if (sock->state == US_LISTENING && how == SHUT_WR)
-        return 0;
-    if (sock->state != US_CONNECTED || sock->so == NULL) {
-        errno = sock->state == US_LISTENING ? EOPNOTSUPP : ENOTCONN;
-        return -1;
-    }
+    if (sock->state != US_CONNECTED || sock->so == NULL)
+        return shutdown_unconnected(sock, how);
     if (how != SHUT_WR) {
         sock->shut_read = true;
         sock_stop_reading(sock);

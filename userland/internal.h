@@ -26,7 +26,8 @@
 #include <stdatomic.h>
 #include <usrsctp.h>
 
-#define NEVER UINT64_MAX /* a deadline that does not come */
+#define NEVER UINT64_MAX      /* a deadline that does not come */
+#define BUFFER_DEFAULT 212992 /* net.core.{r,w}mem_default of a stock kernel */
 
 /* An address and a port. IPv4 is kept v4-mapped; the port is in host order. */
 struct us_addr {
@@ -77,6 +78,7 @@ struct us_sock {
     unsigned backlog, queued; /* of one that listens */
     struct us_pending *queue, **queue_end;
     bool shut_read, shut_write;
+    bool listens_for_good; /* after a shutdown that failed, Linux's listen does too */
     bool reuse_address, reuse_port, v6only, linger_set;
     bool v4_unmapped;  /* SCTP_I_WANT_MAPPED_V4_ADDR is off */
     bool send_blocked; /* a send found no room, and nothing has changed since */
@@ -206,7 +208,10 @@ void sock_drop_notes(struct us_sock *sock);   /* locked: before close */
 void sock_refresh(struct us_sock *sock); /* locked: takes over what the stack says has happened */
 void sock_destroy(struct us_sock *sock); /* by the last sock_release */
 void sock_fail(struct us_sock *sock, int error); /* locked: the association is lost */
-int sock_connect(struct us_sock *sock, const struct us_addr *peer); /* locked; waits */
+void sock_give_up(struct us_sock *sock);         /* locked: what connects no longer does */
+int sock_connect(struct us_sock *sock, const struct us_addr *peer);          /* locked; waits */
+int sock_start_connecting(struct us_sock *sock, const struct us_addr *peer); /* locked */
+int sock_await_connected(struct us_sock *sock);                              /* locked; waits */
 
 static inline bool bad_pointer(const void *pointer)
 {
@@ -241,6 +246,7 @@ int replay_options(struct us_sock *sock, struct socket *so);
 void replay_free(struct us_sock *sock);
 int option_prepare_socket(struct us_sock *sock, struct socket *so);
 int32_t association_id(struct us_sock *sock);
+int stack_association_state(struct us_sock *sock); /* SCTP_ESTABLISHED ...; -1 when it is gone */
 
 /* ---- ready.c */
 /* Locked: POLL* that hold now. asked: POLLRDHUP is only looked for if it is in there. */

@@ -239,6 +239,13 @@ int32_t association_id(struct us_sock *sock)
     return (int32_t)status.sstat_assoc_id;
 }
 
+int stack_association_state(struct us_sock *sock)
+{
+    struct sctp_status status = {.sstat_assoc_id = 0};
+
+    return GET(SCTP_STATUS, status) < 0 ? -1 : status.sstat_state;
+}
+
 /* ---- options of an association or of those to come */
 
 /* Those that are the same but for the order and the width of what they hold. */
@@ -799,7 +806,7 @@ static int get_addresses(struct us_sock *sock, int name, void *value, socklen_t 
     int result;
     if (name == LX_GET_LOCAL_ADDRS) {
         result = list_bound(sock, &list);
-    } else if (has_association(sock)) {
+    } else if (has_association(sock) && stack_association_state(sock) >= 0) {
         struct us_addr peer = sock_peer(sock);
         result = list_address(sock, &peer, &list);
     } else {
@@ -866,12 +873,10 @@ static int connectx(struct us_sock *sock, const void *value, size_t length)
 
     if (length > 0 && bad_pointer(value))
         return fail(EFAULT);
+    if (length > 0 && (sock->state == US_CONNECTED || sock->state == US_LISTENING))
+        return fail(EISCONN);
     int count = parse_packed(sock, value, length, &addresses);
     for (int i = 0; i < count; i++) {
-        if (addresses[i].port == 0) {
-            result = fail(EINVAL);
-            break;
-        }
         result = sock_connect(sock, &addresses[i]);
         if (result == 0 || (errno != ECONNREFUSED && errno != ENETUNREACH && errno != EHOSTUNREACH))
             break;
@@ -1053,7 +1058,6 @@ static int get_sctp(struct us_sock *sock, int name, void *value, socklen_t *leng
 
 /* ---- level SOL_SOCKET */
 
-#define BUFFER_DEFAULT 212992
 #define SEND_BUFFER_MIN 4608
 #define RECEIVE_BUFFER_MIN 2304
 

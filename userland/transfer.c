@@ -130,6 +130,8 @@ static int take_one(struct send_info *info, const struct cmsghdr *head)
         memcpy(&policy, CMSG_DATA(head), sizeof policy);
         info->policy = policy.policy;
         info->policy_value = policy.policy == 0 ? 0 : policy.value;
+    } else if (head->cmsg_type == LX_CMSG_DSTADDRV4 || head->cmsg_type == LX_CMSG_DSTADDRV6) {
+        return 0; /* more paths of an association to come: there is one */
     } else if (head->cmsg_type != LX_CMSG_INIT || length != sizeof(struct lx_initmsg)) {
         errno = EINVAL;
         return -1;
@@ -212,37 +214,56 @@ static int broken_pipe(struct us_sock *sock)
     return -1;
 }
 
-/* With a destination: the peer's, or else the association is set up by the way. */
-static int send_target(struct us_sock *sock, const struct msghdr *message)
+/* With a destination: the peer's, or else the association is set up by the way (and *sets_up). */
+static int send_target(struct us_sock *sock, const struct msghdr *message, bool *sets_up)
 {
     struct us_addr to;
 
+    *sets_up = false;
     if (message->msg_name == NULL || message->msg_namelen == 0)
         return sock->state == US_CONNECTED ? 0 : broken_pipe(sock);
     if (parse_address(sock, message->msg_name, message->msg_namelen, &to) < 0)
         return -1;
-    if (sock->state == US_LISTENING)
-        return broken_pipe(sock);
-    if (sock->state != US_CONNECTED)
-        return sock_connect(sock, &to);
-    if (to.port != sock->peer_port || !same_address(&to.ip, &sock->link->remote.ip)) {
+    errno = EINVAL;
+    if (is_any(&to.ip))
+        return -1;
+    bool to_peer = sock->link != NULL && to.port == sock->peer_port &&
+                   same_address(&to.ip, &sock->link->remote.ip);
+    if (sock->state == US_CONNECTED && (!to_peer || stack_association_state(sock) < 0)) {
         errno = EADDRNOTAVAIL;
         return -1;
     }
-    return 0;
+    if (sock->state == US_CONNECTED || (sock->state == US_CONNECTING && to_peer))
+        return 0;
+    *sets_up = true;
+    return sock_start_connecting(sock, &to);
 }
 
-/* SCTP_EOF and SCTP_ABORT are for one-to-many sockets on Linux (sctp_sendmsg_parse). */
-static int check_send(struct us_sock *sock, const struct flat *flat, const struct send_info *info,
-                      int send_buffer)
+static size_t send_buffer_size(const struct us_sock *sock)
+{
+    int size = sock->send_buffer != 0 ? sock->send_buffer : BUFFER_DEFAULT;
+    socklen_t length = sizeof size;
+
+    if (sock->so != NULL)
+        usrsctp_getsockopt(sock->so, SOL_SOCKET, SO_SNDBUF, &size, &length);
+    return (size_t)size;
+}
+
+/* In the order of Linux's sctp_sendmsg_parse. SCTP_EOF and SCTP_ABORT are for one-to-many sockets
+ * there. */
+static int check_send(struct us_sock *sock, const struct msghdr *message, const struct flat *flat,
+                      struct send_info *info)
 {
     if (sock->state == US_LISTENING)
         return broken_pipe(sock);
-    if (flat->size > (size_t)send_buffer) {
+    if (flat->size > send_buffer_size(sock)) {
         errno = EMSGSIZE;
         return -1;
     }
-    if ((info->flags & (LX_EOF | LX_ABORT)) || flat->size == 0) {
+    if (parse_send_info(message, info) < 0)
+        return -1;
+    if ((info->flags & (LX_EOF | LX_ABORT)) || flat->size == 0 ||
+        ((info->flags & LX_ADDR_OVER) && message->msg_name == NULL)) {
         errno = EINVAL;
         return -1;
     }
@@ -253,7 +274,8 @@ static int check_send(struct us_sock *sock, const struct flat *flat, const struc
 static ssize_t try_send(struct us_sock *sock, const struct flat *flat, const struct send_info *info)
 {
     sock_refresh(sock);
-    if (sock->error != 0 || sock->shut_write || sock->so == NULL || sock->state != US_CONNECTED)
+    if (sock->error != 0 || sock->shut_write || sock->so == NULL ||
+        (sock->state != US_CONNECTED && sock->state != US_CONNECTING))
         return broken_pipe(sock);
     stack_advance_clock();
     ssize_t sent = stack_send(sock, flat, info);
@@ -266,22 +288,11 @@ static ssize_t try_send(struct us_sock *sock, const struct flat *flat, const str
     return -1;
 }
 
-static ssize_t send_locked(struct us_sock *sock, const struct msghdr *message,
-                           const struct flat *flat, const struct send_info *info, bool wait)
+static ssize_t send_when_possible(struct us_sock *sock, const struct flat *flat,
+                                  const struct send_info *info, bool wait)
 {
     uint64_t deadline = deadline_after(sock->send_timeout_ns);
-    int send_buffer = 0;
-    socklen_t size = sizeof send_buffer;
 
-    if (!stack_usable(sock))
-        return -1;
-    sock_refresh(sock);
-    if (sock->so != NULL)
-        usrsctp_getsockopt(sock->so, SOL_SOCKET, SO_SNDBUF, &send_buffer, &size);
-    if (sock->so != NULL && check_send(sock, flat, info, send_buffer) < 0)
-        return -1;
-    if (send_target(sock, message) < 0)
-        return -1;
     for (;;) {
         ssize_t sent = try_send(sock, flat, info);
         if (sent >= 0 || errno != EWOULDBLOCK || !wait) {
@@ -296,10 +307,33 @@ static ssize_t send_locked(struct us_sock *sock, const struct msghdr *message,
     }
 }
 
+/* A message that sets up the association counts as sent, even if nobody then answers: the error is
+ * the next call's. */
+static ssize_t send_locked(struct us_sock *sock, const struct msghdr *message,
+                           const struct flat *flat, bool wait)
+{
+    struct send_info info;
+    bool sets_up;
+
+    if (!stack_usable(sock))
+        return -1;
+    sock_refresh(sock);
+    if (check_send(sock, message, flat, &info) < 0 || send_target(sock, message, &sets_up) < 0)
+        return -1;
+    ssize_t sent = send_when_possible(sock, flat, &info, wait);
+    if (sets_up && sent < 0) {
+        int saved = errno;
+        sock_give_up(sock);
+        errno = saved;
+    } else if (sets_up && wait) {
+        (void)sock_await_connected(sock);
+    }
+    return sent;
+}
+
 ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags)
 {
     struct us_sock *sock = table_get(fd);
-    struct send_info info;
     struct flat flat = {.heap = NULL};
     ssize_t sent = -1;
     int errno_before = errno;
@@ -308,10 +342,10 @@ ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags)
         return -1;
     if (bad_pointer(message)) {
         errno = EFAULT;
-    } else if (parse_send_info(message, &info) == 0 && flatten(message, SSIZE_MAX, &flat) == 0) {
+    } else if (flatten(message, SSIZE_MAX, &flat) == 0) {
         gather(message, &flat);
         stack_lock();
-        sent = send_locked(sock, message, &flat, &info,
+        sent = send_locked(sock, message, &flat,
                            !(flags & MSG_DONTWAIT) && !atomic_load(&sock->nonblocking));
         stack_unlock();
         wire_settle();
@@ -330,7 +364,8 @@ ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags)
 /* ---- ancillary data of a receive */
 
 struct received {
-    int flags; /* MSG_EOR, LX_MSG_NOTIFICATION */
+    int flags;    /* MSG_EOR, LX_MSG_NOTIFICATION */
+    bool is_some; /* there is a message, even if no byte of it was asked for */
     bool has_info, has_next;
     struct sctp_recvv_rn info;
 };
@@ -426,9 +461,9 @@ static ssize_t stack_receive(struct us_sock *sock, void *buffer, size_t size, in
     ssize_t got = usrsctp_recvv(sock->so, buffer, size, &from.sa, &from_length, &received->info,
                                 &info_length, &info_type, &stack_flags);
 
-    received->flags = 0;
-    if (got < 0)
-        return -1;
+    *received = (struct received){.is_some = got > 0, .info = received->info};
+    if (got <= 0)
+        return got;
     received->flags =
         (stack_flags & MSG_EOR) | (stack_flags & MSG_NOTIFICATION ? LX_MSG_NOTIFICATION : 0);
     received->has_next = info_type == SCTP_RECVV_RN;
@@ -473,7 +508,7 @@ static ssize_t read_note(struct us_sock *sock, const struct flat *flat, int flag
     if (part > flat->size)
         part = flat->size;
     memcpy(flat->bytes, note->bytes + note->taken, part);
-    *received = (struct received){.flags = LX_MSG_NOTIFICATION};
+    *received = (struct received){.flags = LX_MSG_NOTIFICATION, .is_some = true};
     if (note->taken + part == note->length)
         received->flags |= MSG_EOR;
     if (!(flags & MSG_PEEK))
@@ -527,11 +562,14 @@ static ssize_t nothing_to_read(struct us_sock *sock, int error, bool wait)
 
 static ssize_t not_connected(struct us_sock *sock, bool wait)
 {
+    errno = ENOTCONN;
+    if (sock->state == US_LISTENING)
+        return -1;
     if (sock->error != 0 || sock->was_connected)
         return nothing_to_read(sock, ENOTCONN, wait);
-    if (sock->shut_read && sock->state != US_LISTENING)
+    if (sock->shut_read)
         return 0;
-    errno = sock->state == US_LISTENING || wait ? ENOTCONN : EAGAIN;
+    errno = wait ? ENOTCONN : EAGAIN;
     return -1;
 }
 
@@ -641,8 +679,10 @@ ssize_t us_recvmsg(int fd, struct msghdr *message, int flags)
         stack_unlock();
         if (got >= 0) {
             scatter(message, &flat, (size_t)got);
-            if (message->msg_name != NULL)
+            if (message->msg_name != NULL && received.is_some)
                 copy_address(sock, &peer, message->msg_name, &message->msg_namelen);
+            else if (message->msg_name != NULL)
+                message->msg_namelen = 0;
             put_ancillary(sock, &received, message);
         }
     }

@@ -367,13 +367,24 @@ class Ends(Case):
     def test_ours(self):
         accepted, client = self.pair()
         client.shutdown(socket.SHUT_WR)
-        self.assertEqual(accepted.recv(9), b"")
+        self.assertEqual(accepted.recvfrom(9)[0], b"")
         time.sleep(0.1)  # SHUTDOWN ACK, SHUTDOWN COMPLETE
         self.assertEqual(poll(client), select.POLLOUT)
         with self.fails(errno.ENOTCONN):
             client.recv(9)
         with self.fails(errno.EAGAIN):
             client.recv(9, socket.MSG_DONTWAIT)
+
+    def test_is_from_nobody(self):
+        accepted, client = self.pair()
+        accepted.setsockopt(pair.SCTP, RECVRCVINFO, 1)
+        client.close()
+        name, length = ctypes.create_string_buffer(28), ctypes.c_uint(28)
+        self.assertEqual(libc.recvfrom(accepted.fileno(), name, 9, 0, name, ctypes.byref(length)), 0)
+        self.assertEqual(length.value, 0)
+        self.assertEqual(accepted.recvmsg(9, 256)[:3], (b"", [], 0))
+        with self.fails(errno.EINVAL):
+            self.ask(accepted, GET_PEER_ADDRS, bytes(200))
 
     def test_by_abort(self):
         accepted, client = self.pair()
@@ -399,6 +410,120 @@ class Ends(Case):
         self.assertEqual(poll(client), select.POLLIN | select.POLLOUT | select.POLLRDHUP
                          | select.POLLHUP)
         self.assertEqual([client.recv(9), client.recv(9)], [b"unread", b""])
+
+
+class Order(Case):
+    """Of two reasons to fail, the kernel's first."""
+
+    def test_of_connect(self):
+        accepted, client = self.pair()
+        for address in (("127.0.0.1", 0), ("0.0.0.0", 1)):
+            with self.fails(errno.EISCONN):
+                client.connect(address)
+        with self.fails(errno.EISCONN):
+            accepted.setsockopt(pair.SCTP, CONNECTX, in_c("0.0.0.0", 1))
+
+    def test_of_a_send(self):
+        accepted, client = self.pair()
+        unknown, eof = (pair.SCTP, 99, b"1234"), (pair.SCTP, SNDINFO, struct.pack("HHIIi", 0, 0x200,
+                                                                                  0, 0, 0))
+        with self.fails(errno.EPIPE):
+            self.keep(pair.listening()).sendmsg([bytes(300000)], [unknown])
+        for sock in (self.keep(pair.new()), client):
+            with self.fails(errno.EMSGSIZE):
+                sock.sendmsg([bytes(300000)], [unknown])
+            for data, control in ((b"x", unknown), (b"x", eof), (b"", eof)):
+                with self.fails(errno.EINVAL):
+                    sock.sendmsg([data], [control])
+        accepted.close()
+        time.sleep(0.1)
+        with self.fails(errno.EADDRNOTAVAIL):  # it is nobody's any more
+            client.sendto(b"x", client.getpeername())
+        with self.fails(errno.EPIPE):
+            client.send(b"x")
+
+    def test_another_destination_needs_one(self):
+        _, client = self.pair()
+        override = (pair.SCTP, SNDINFO, struct.pack("HHIIi", 0, 2, 0, 0, 0))
+        with self.fails(errno.EINVAL):
+            client.sendmsg([b"x"], [override])
+        self.assertEqual(client.sendmsg([b"x"], [override], 0, client.getpeername()), 1)
+
+    def test_of_bindx(self):
+        sock = self.keep(pair.new())
+        with self.fails(errno.EBUSY):
+            sock.setsockopt(pair.SCTP, BINDX_REM, in_c("127.0.0.9", 1))
+        sock.bind(("127.0.0.1", 0))
+        for host in ("127.0.0.1", "0.0.0.0"):
+            with self.fails(errno.EINVAL):
+                sock.setsockopt(pair.SCTP, BINDX_ADD, in_c(host, sock.getsockname()[1]))
+
+
+class Unconnected(Case):
+    def test_connect_to_the_wildcard(self):
+        listener = self.keep(pair.listening(host="0.0.0.0"))
+        port = listener.getsockname()[1]
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new()).connect(("0.0.0.0", port))
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new()).sendto(b"x", ("0.0.0.0", port))
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new(socket.AF_INET6)).connect(("::", port))
+
+    def test_shutdown_shows(self):
+        for how, events in ((socket.SHUT_RD, select.POLLIN | select.POLLRDHUP), (socket.SHUT_WR, 0),
+                            (socket.SHUT_RDWR, select.POLLIN | select.POLLRDHUP | select.POLLHUP)):
+            sock = self.keep(pair.new())
+            with self.fails(errno.ENOTCONN):
+                sock.shutdown(how)
+            self.assertEqual(poll(sock), events)
+            if events:
+                self.assertEqual(sock.recv(9), b"")
+
+    def test_listen_0(self):
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new()).listen(0)
+
+    def test_listen_after_shutdown(self):
+        listener = self.keep(pair.listening())
+        with self.fails(errno.EOPNOTSUPP):
+            listener.shutdown(socket.SHUT_RD)
+        for backlog in (0, 5):
+            with self.fails(errno.EINVAL):
+                listener.listen(backlog)
+        self.keep(*pair.connected(listener))  # it still does
+
+
+class OnTheWay(Case):
+    """sendto without a connect before it."""
+
+    def test_nobody_answers(self):
+        nobody = self.keep(pair.new())
+        nobody.bind(("127.0.0.1", 0))
+        for blocking in (True, False):
+            sock = self.keep(pair.new())
+            sock.setblocking(blocking)
+            self.assertEqual(sock.sendto(b"lost", nobody.getsockname()), 4)
+            time.sleep(0.1)
+            self.assertEqual(poll(sock), select.POLLERR)
+            with self.fails(errno.ECONNREFUSED):
+                sock.recv(9)
+
+    def test_without_waiting(self):
+        listener, sock = self.keep(pair.listening()), self.keep(pair.new())
+        sock.setblocking(False)
+        for text in (b"first", b"second"):
+            self.assertEqual(sock.sendto(text, listener.getsockname()), len(text))
+        accepted = self.keep(listener.accept()[0])
+        self.assertEqual([accepted.recv(9), accepted.recv(9)], [b"first", b"second"])
+
+    def test_what_cannot_be_sent_connects_nobody(self):
+        listener, sock = self.keep(pair.listening()), self.keep(pair.new())
+        stream = (pair.SCTP, SNDINFO, struct.pack("HHIIi", 9999, 0, 0, 0, 0))
+        with self.fails(errno.EINVAL):
+            sock.sendmsg([b"x"], [stream], 0, listener.getsockname())
+        self.assertEqual(poll(listener), 0)
+        sock.connect(listener.getsockname())
 
 
 class Waiting(Case):
