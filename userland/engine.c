@@ -318,6 +318,8 @@ static void drop_queue(struct us_sock *listener)
 {
     while (listener->queue != NULL) {
         struct us_pending *pending = listener->queue;
+        struct us_sock reader = {.so = pending->so, .subscribed = listener->subscribed};
+        sock_drop_notes(&reader);
         listener->queue = pending->next;
         usrsctp_close(pending->so);
         wire_link_drop(pending->link);
@@ -714,7 +716,7 @@ static int start_connecting(struct us_sock *sock, const struct us_addr *peer)
     return 0;
 }
 
-static bool may_connect(const struct us_sock *sock, const struct us_addr *peer)
+static bool may_connect(struct us_sock *sock, const struct us_addr *peer)
 {
     if (sock->state == US_CONNECTED || sock->state == US_LISTENING)
         errno = EISCONN;
@@ -723,7 +725,7 @@ static bool may_connect(const struct us_sock *sock, const struct us_addr *peer)
     else if (sock->state == US_CONNECTING)
         errno = EALREADY;
     else if (peer->port == 0) /* nobody can be there */
-        errno = ECONNREFUSED;
+        errno = sock->error = ECONNREFUSED;
     else
         return true;
     return false;

@@ -202,9 +202,10 @@ void copy_address(const struct us_sock *sock, const struct us_addr *from, struct
 struct us_addr sock_peer(const struct us_sock *sock);
 void sock_harvest(struct us_sock *listener); /* locked: new associations join the queue */
 bool queue_full(const struct us_sock *listener);
-bool peer_has_ended(struct us_sock *sock);    /* locked: its SHUTDOWN has come, before ours */
-void sock_stop_reading(struct us_sock *sock); /* locked: after SHUT_RD */
-void sock_drop_notes(struct us_sock *sock);   /* locked: before close */
+bool peer_has_ended(struct us_sock *sock);          /* locked: its SHUTDOWN has come, before ours */
+void sock_stop_reading(struct us_sock *sock);       /* locked: after SHUT_RD */
+void sock_drop_notes(struct us_sock *sock);         /* locked: before close */
+void sock_drop_confirmations(struct us_sock *sock); /* locked: before a look at what there is */
 void sock_refresh(struct us_sock *sock); /* locked: takes over what the stack says has happened */
 void sock_destroy(struct us_sock *sock); /* by the last sock_release */
 void sock_fail(struct us_sock *sock, int error); /* locked: the association is lost */

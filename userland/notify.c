@@ -41,10 +41,13 @@ static struct us_note *association_change(const union sctp_notification *raw, si
     struct lx_assoc_change to = {.type = LX_SN_ASSOC_CHANGE,
                                  .state = state,
                                  .error = from->sac_error,
-                                 .outbound_streams = from->sac_outbound_streams,
-                                 .inbound_streams = from->sac_inbound_streams,
                                  .assoc_id = (int32_t)from->sac_assoc_id};
     bool up = from->sac_state == SCTP_COMM_UP || from->sac_state == SCTP_RESTART;
+
+    if (up) {
+        to.outbound_streams = from->sac_outbound_streams;
+        to.inbound_streams = from->sac_inbound_streams;
+    }
 
     return new_note(&to, sizeof to, from->sac_info, up ? 0 : beyond(length, sizeof *from));
 }

@@ -62,6 +62,7 @@ short sock_events(struct us_sock *sock, short asked)
     sock_refresh(sock);
     if (sock->state == US_LISTENING)
         return listener_events(sock);
+    sock_drop_confirmations(sock);
     if (sock->error != 0)
         events |= POLLERR;
     if (sock->note != NULL)

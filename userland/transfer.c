@@ -450,6 +450,8 @@ static void put_ancillary(const struct us_sock *sock, const struct received *rec
 
 /* ---- receiving */
 
+#define LONGEST_READ (1 << 20)
+
 /* One call of the stack's. flags: MSG_PEEK. */
 static ssize_t stack_receive(struct us_sock *sock, void *buffer, size_t size, int flags,
                              struct received *received)
@@ -529,6 +531,36 @@ static bool next_is_note(struct us_sock *sock)
            (received.flags & LX_MSG_NOTIFICATION);
 }
 
+/* usrsctp says that the first path is confirmed, Linux only that further ones are. */
+static bool next_is_confirmation(struct us_sock *sock)
+{
+    union sctp_notification note;
+    struct received received;
+    ssize_t got = stack_receive(sock, &note, sizeof note, MSG_PEEK, &received);
+
+    return got >= (ssize_t)sizeof note.sn_paddr_change && (received.flags & LX_MSG_NOTIFICATION) &&
+           note.sn_header.sn_type == SCTP_PEER_ADDR_CHANGE &&
+           note.sn_paddr_change.spc_state == SCTP_ADDR_CONFIRMED;
+}
+
+static void drop_note(struct us_sock *sock)
+{
+    take_note(sock);
+    free(sock->note);
+    sock->note = NULL;
+}
+
+void sock_drop_confirmations(struct us_sock *sock)
+{
+    const unsigned address = 1u << (LX_SN_PEER_ADDR_CHANGE - LX_SN_DATA_IO);
+    int saved = errno;
+
+    while ((sock->subscribed & address) && sock->note == NULL && sock->so != NULL &&
+           sock->state == US_CONNECTED && next_is_confirmation(sock))
+        drop_note(sock);
+    errno = saved;
+}
+
 /* No association any more: see peer_has_ended. */
 static ssize_t end_of_file(struct us_sock *sock, bool wait)
 {
@@ -591,11 +623,8 @@ void sock_drop_notes(struct us_sock *sock)
 {
     int saved = errno;
 
-    while ((sock->subscribed & ~1u) && next_is_note(sock)) {
-        take_note(sock);
-        free(sock->note);
-        sock->note = NULL;
-    }
+    while ((sock->subscribed & ~1u) && next_is_note(sock))
+        drop_note(sock);
     errno = saved;
 }
 
@@ -607,6 +636,7 @@ static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int fl
     *received = (struct received){.flags = 0};
     if (sock->note == NULL && sock->state == US_CONNECTING)
         sock_refresh(sock);
+    sock_drop_confirmations(sock);
     if (sock->note == NULL && sock->so != NULL && (sock->subscribed & ~1u) && next_is_note(sock))
         take_note(sock);
     if (sock->note != NULL)
@@ -670,7 +700,7 @@ ssize_t us_recvmsg(int fd, struct msghdr *message, int flags)
         errno = EFAULT;
     } else if (flags & MSG_ERRQUEUE) {
         errno = EAGAIN;
-    } else if (flatten(message, 1 << 20, &flat) == 0) {
+    } else if (flatten(message, LONGEST_READ, &flat) == 0) {
         stack_lock();
         got =
             receive_locked(sock, &flat, flags,
@@ -697,8 +727,11 @@ ssize_t us_recvmsg(int fd, struct msghdr *message, int flags)
 static int next_message_size(struct us_sock *sock)
 {
     struct received received;
-    const size_t room = 65536;
+    const size_t room = LONGEST_READ;
 
+    sock_drop_confirmations(sock);
+    if (sock->note == NULL && sock->so != NULL && (sock->subscribed & ~1u) && next_is_note(sock))
+        take_note(sock);
     if (sock->note != NULL)
         return (int)(sock->note->length - sock->note->taken);
     if (sock->so == NULL || sock->state != US_CONNECTED)

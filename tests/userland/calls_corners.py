@@ -330,6 +330,57 @@ class Notifications(Case):
         self.assertEqual((kind, length), (ADAPTATION, 16))
         self.assertEqual(struct.unpack_from("I", data, 8)[0], 0x1234)
 
+    def subscribe_all(self, sock):
+        """But those of AUTH, and the end of what was sent."""
+        sock.setsockopt(pair.SCTP, EVENTS, b"\1" * 8)
+
+    def test_of_a_life(self):
+        listener = self.keep(pair.listening())
+        self.subscribe_all(listener)
+        client = self.keep(pair.new())
+        self.subscribe_all(client)
+        client.connect(listener.getsockname())
+        accepted = self.keep(listener.accept()[0])
+        client.send(b"x")
+        for sock, wanted in ((client, [ASSOC_CHANGE]), (accepted, [ASSOC_CHANGE])):
+            sock.setblocking(False)
+            while wanted:
+                self.assertEqual(poll(sock) & select.POLLIN, select.POLLIN)
+                (kind, _, _), data = self.read_note(sock)
+                self.assertEqual(kind, wanted.pop(0))
+                self.assertEqual(struct.unpack_from("HHHH", data, 8), (0, 0, 10, 10))
+        self.assertEqual(accepted.recv(9), b"x")
+        time.sleep(0.3)
+        client.close()
+        self.assertEqual(self.read_note(accepted)[0][0], SHUTDOWN_EVENT)
+        time.sleep(0.1)
+        (kind, _, length), data = self.read_note(accepted)
+        self.assertEqual((kind, length), (ASSOC_CHANGE, 20))
+        self.assertEqual(struct.unpack_from("HHHH", data, 8), (3, 0, 0, 0))
+        self.assertEqual(accepted.recv(9), b"")
+
+    def test_that_nobody_has_accepted(self):
+        """What a listener has not accepted is shut down with it, not aborted."""
+        listener = self.keep(pair.listening())
+        self.subscribe(listener, ASSOC_CHANGE)
+        client = self.keep(pair.new())
+        client.connect(listener.getsockname())
+        listener.close()
+        self.assertEqual(client.recv(9), b"")
+
+    def test_size_of_what_comes_next(self):
+        listener = self.keep(pair.listening())
+        self.subscribe(listener, ASSOC_CHANGE)
+        accepted, _ = self.keep(*pair.connected(listener))
+        left = ctypes.c_int()
+        libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left))
+        self.assertEqual(left.value, 20)
+        accepted, client = self.pair()
+        client.send(bytes(100000))
+        time.sleep(0.3)
+        libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left))
+        self.assertEqual(left.value, 100000)
+
     def test_fionread_of_one(self):
         listener = self.keep(pair.listening())
         self.subscribe(listener, ASSOC_CHANGE)
@@ -460,6 +511,12 @@ class Order(Case):
 
 
 class Unconnected(Case):
+    def test_connect_to_port_0(self):
+        sock = self.keep(pair.new())
+        with self.fails(errno.ECONNREFUSED):
+            sock.connect(("127.0.0.1", 0))
+        self.assertEqual(poll(sock), select.POLLERR)
+
     def test_connect_to_the_wildcard(self):
         listener = self.keep(pair.listening(host="0.0.0.0"))
         port = listener.getsockname()[1]
