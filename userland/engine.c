@@ -318,7 +318,7 @@ static void drop_queue(struct us_sock *listener)
 {
     while (listener->queue != NULL) {
         struct us_pending *pending = listener->queue;
-        struct us_sock reader = {.so = pending->so, .subscribed = listener->subscribed};
+        struct us_sock reader = {.so = pending->so, .ever_subscribed = listener->ever_subscribed};
         sock_drop_notes(&reader);
         listener->queue = pending->next;
         usrsctp_close(pending->so);
@@ -474,6 +474,7 @@ static void inherit(struct us_sock *sock, const struct us_sock *listener)
     sock->receive_buffer = listener->receive_buffer;
     sock->linger = listener->linger;
     sock->subscribed = listener->subscribed;
+    sock->ever_subscribed = listener->ever_subscribed;
     sock->want_rcvinfo = listener->want_rcvinfo;
     sock->want_nxtinfo = listener->want_nxtinfo;
 }

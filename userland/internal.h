@@ -94,7 +94,8 @@ struct us_sock {
     struct us_link *link;
     uint16_t peer_port;
 
-    uint16_t subscribed; /* SCTP_EVENTS, bit per lx_event_subscribe member */
+    uint16_t subscribed;      /* SCTP_EVENTS, bit per lx_event_subscribe member */
+    uint16_t ever_subscribed; /* of these a notification may wait to be read */
     bool want_rcvinfo, want_nxtinfo;
     struct us_note *note;     /* a notification that is being read */
     struct us_replay *replay; /* options to set again on a fresh stack socket */

@@ -134,6 +134,7 @@ static int change_subscriptions(struct us_sock *sock, uint16_t subscribed)
     uint16_t changed = sock->subscribed ^ subscribed;
 
     sock->subscribed = subscribed;
+    sock->ever_subscribed |= subscribed;
     return sock->so == NULL ? 0 : apply_subscriptions(sock, sock->so, changed);
 }
 

@@ -527,7 +527,8 @@ static bool next_is_note(struct us_sock *sock)
     unsigned char byte;
     struct received received;
 
-    return stack_receive(sock, &byte, 1, MSG_PEEK, &received) > 0 &&
+    return (sock->ever_subscribed & ~1u) &&
+           stack_receive(sock, &byte, 1, MSG_PEEK, &received) > 0 &&
            (received.flags & LX_MSG_NOTIFICATION);
 }
 
@@ -555,7 +556,7 @@ void sock_drop_confirmations(struct us_sock *sock)
     const unsigned address = 1u << (LX_SN_PEER_ADDR_CHANGE - LX_SN_DATA_IO);
     int saved = errno;
 
-    while ((sock->subscribed & address) && sock->note == NULL && sock->so != NULL &&
+    while ((sock->ever_subscribed & address) && sock->note == NULL && sock->so != NULL &&
            sock->state == US_CONNECTED && next_is_confirmation(sock))
         drop_note(sock);
     errno = saved;
@@ -623,7 +624,7 @@ void sock_drop_notes(struct us_sock *sock)
 {
     int saved = errno;
 
-    while ((sock->subscribed & ~1u) && next_is_note(sock))
+    while (next_is_note(sock))
         drop_note(sock);
     errno = saved;
 }
@@ -637,7 +638,7 @@ static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int fl
     if (sock->note == NULL && sock->state == US_CONNECTING)
         sock_refresh(sock);
     sock_drop_confirmations(sock);
-    if (sock->note == NULL && sock->so != NULL && (sock->subscribed & ~1u) && next_is_note(sock))
+    if (sock->note == NULL && sock->so != NULL && next_is_note(sock))
         take_note(sock);
     if (sock->note != NULL)
         return read_note(sock, flat, flags, received);
@@ -730,7 +731,7 @@ static int next_message_size(struct us_sock *sock)
     const size_t room = LONGEST_READ;
 
     sock_drop_confirmations(sock);
-    if (sock->note == NULL && sock->so != NULL && (sock->subscribed & ~1u) && next_is_note(sock))
+    if (sock->note == NULL && sock->so != NULL && next_is_note(sock))
         take_note(sock);
     if (sock->note != NULL)
         return (int)(sock->note->length - sock->note->taken);

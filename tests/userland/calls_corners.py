@@ -368,6 +368,14 @@ class Notifications(Case):
         listener.close()
         self.assertEqual(client.recv(9), b"")
 
+    def test_that_came_before_nobody_wanted_them_any_more(self):
+        client, listener = self.keep(pair.new(), pair.listening())
+        self.subscribe(client, ASSOC_CHANGE)
+        client.connect(listener.getsockname())
+        client.setsockopt(pair.SCTP, EVENTS, bytes(14))
+        (kind, _, length), data = self.read_note(client)
+        self.assertEqual((kind, length, len(data)), (ASSOC_CHANGE, 20, 20))
+
     def test_size_of_what_comes_next(self):
         listener = self.keep(pair.listening())
         self.subscribe(listener, ASSOC_CHANGE)
