@@ -89,6 +89,8 @@ struct send_info {
     uint32_t ppid, context;
     uint16_t policy; /* LX_PR_* */
     uint32_t policy_value;
+    bool has_init;
+    struct sctp_initmsg init; /* of an association that the message sets up */
 };
 
 static void take_sndrcv(struct send_info *info, const void *data)
@@ -132,7 +134,10 @@ static int take_one(struct send_info *info, const struct cmsghdr *head)
         info->policy_value = policy.policy == 0 ? 0 : policy.value;
     } else if (head->cmsg_type == LX_CMSG_DSTADDRV4 || head->cmsg_type == LX_CMSG_DSTADDRV6) {
         return 0; /* more paths of an association to come: there is one */
-    } else if (head->cmsg_type != LX_CMSG_INIT || length != sizeof(struct lx_initmsg)) {
+    } else if (head->cmsg_type == LX_CMSG_INIT && length == sizeof info->init) {
+        memcpy(&info->init, CMSG_DATA(head), sizeof info->init);
+        info->has_init = true;
+    } else {
         errno = EINVAL;
         return -1;
     }
@@ -215,7 +220,8 @@ static int broken_pipe(struct us_sock *sock)
 }
 
 /* With a destination: the peer's, or else the association is set up by the way (and *sets_up). */
-static int send_target(struct us_sock *sock, const struct msghdr *message, bool *sets_up)
+static int send_target(struct us_sock *sock, const struct msghdr *message,
+                       const struct send_info *info, bool *sets_up)
 {
     struct us_addr to;
 
@@ -236,6 +242,9 @@ static int send_target(struct us_sock *sock, const struct msghdr *message, bool 
     if (sock->state == US_CONNECTED || (sock->state == US_CONNECTING && to_peer))
         return 0;
     *sets_up = true;
+    if (info->has_init &&
+        stack_set(sock, IPPROTO_SCTP, SCTP_INITMSG, &info->init, sizeof info->init) < 0)
+        return -1;
     return sock_start_connecting(sock, &to);
 }
 
@@ -318,7 +327,8 @@ static ssize_t send_locked(struct us_sock *sock, const struct msghdr *message,
     if (!stack_usable(sock))
         return -1;
     sock_refresh(sock);
-    if (check_send(sock, message, flat, &info) < 0 || send_target(sock, message, &sets_up) < 0)
+    if (check_send(sock, message, flat, &info) < 0 ||
+        send_target(sock, message, &info, &sets_up) < 0)
         return -1;
     ssize_t sent = send_when_possible(sock, flat, &info, wait);
     if (sets_up && sent < 0) {

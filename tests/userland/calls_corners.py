@@ -15,7 +15,7 @@ import pair
  RECVNXTINFO, DEFAULT_SNDINFO, REUSE_PORT, GET_PEER_ADDRS, GET_LOCAL_ADDRS, CONNECTX, EVENT) = (
     0, 1, 2, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 32, 33, 34, 36, 108, 109, 110, 127)
 BINDX_ADD, BINDX_REM = 100, 101
-SNDRCV, SNDINFO, NXTINFO, PRINFO = 1, 2, 4, 5
+INIT, SNDRCV, SNDINFO, NXTINFO, PRINFO = 0, 1, 2, 4, 5
 UNORDERED, NOTIFICATION = 1, 0x8000
 ASSOC_CHANGE, SEND_FAILED, SHUTDOWN_EVENT, ADAPTATION, SENDER_DRY, SEND_FAILED_EVENT = (
     0x8001, 0x8003, 0x8005, 0x8007, 0x8009, 0x800d)
@@ -581,6 +581,13 @@ class OnTheWay(Case):
             self.assertEqual(sock.sendto(text, listener.getsockname()), len(text))
         accepted = self.keep(listener.accept()[0])
         self.assertEqual([accepted.recv(9), accepted.recv(9)], [b"first", b"second"])
+
+    def test_how_many_streams(self):
+        listener, sock = self.keep(pair.listening()), self.keep(pair.new())
+        init = (pair.SCTP, INIT, struct.pack("HHHH", 3, 0, 0, 0))
+        sock.sendmsg([b"x"], [init], 0, listener.getsockname())
+        self.assertEqual(struct.unpack_from("iiIHHHH", sock.getsockopt(pair.SCTP, STATUS, 176))[6],
+                         3)
 
     def test_what_cannot_be_sent_connects_nobody(self):
         listener, sock = self.keep(pair.listening()), self.keep(pair.new())
