@@ -296,6 +296,8 @@ void sock_give_up(struct us_sock *sock)
 
 void sock_fail(struct us_sock *sock, int error)
 {
+    if (sock->state == US_CONNECTING)
+        note_refusal(sock);
     sock->error = sock->state == US_CONNECTING ? error : ECONNRESET;
     sock->error_reported = true;
     sock_give_up(sock);

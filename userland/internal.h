@@ -239,6 +239,7 @@ struct us_note {
     size_t length, taken;
     _Alignas(8) unsigned char bytes[];
 };
+void note_refusal(struct us_sock *sock); /* locked: what tells of a connect that has failed */
 struct us_note *note_translate(const struct us_sock *sock, const void *raw, size_t length);
 
 /* ---- options.c */

@@ -383,18 +383,20 @@ struct received {
 static void put_control(struct msghdr *message, size_t *used, int type, const void *data,
                         size_t size)
 {
-    size_t space = CMSG_SPACE(size);
+    size_t room = message->msg_control == NULL ? 0 : message->msg_controllen - *used;
 
-    if (message->msg_control == NULL || *used + CMSG_LEN(size) > message->msg_controllen) {
+    if (room < CMSG_LEN(size))
         message->msg_flags |= MSG_CTRUNC;
+    if (room < CMSG_LEN(0))
         return;
-    }
+    if (room < CMSG_LEN(size)) /* what there is room for (net/core/scm.c, put_cmsg) */
+        size = room - CMSG_LEN(0);
     struct cmsghdr head = {
         .cmsg_level = IPPROTO_SCTP, .cmsg_type = type, .cmsg_len = CMSG_LEN(size)};
     unsigned char *at = (unsigned char *)message->msg_control + *used;
     memcpy(at, &head, sizeof head);
     memcpy(at + CMSG_LEN(0), data, size);
-    *used += *used + space > message->msg_controllen ? CMSG_LEN(size) : space;
+    *used += room < CMSG_SPACE(size) ? room : CMSG_SPACE(size);
 }
 
 static uint16_t linux_flags(uint16_t flags)

@@ -258,6 +258,15 @@ class Ancillary(Case):
         self.assertIn((((stream, flags, ppid), b"second")), (first, second))
         self.assertEqual(length, 6)
 
+    def test_too_little_room(self):
+        accepted, client = self.pair()
+        accepted.setsockopt(pair.SCTP, RECVRCVINFO, 1)
+        for room, sizes in ((20, [4]), (8, [])):
+            self.send(client, b"x", (1, 0, 42, 0))
+            data, control, flags, _ = accepted.recvmsg(9, room)
+            self.assertEqual((data, [len(value) for _, _, value in control]), (b"x", sizes))
+            self.assertTrue(flags & socket.MSG_CTRUNC)
+
     def test_lifetimes(self):
         """PR-SCTP, by either kind of ancillary data; there is no hurry, so all arrive."""
         accepted, client = self.pair()
@@ -358,6 +367,27 @@ class Notifications(Case):
         self.assertEqual((kind, length), (ASSOC_CHANGE, 20))
         self.assertEqual(struct.unpack_from("HHHH", data, 8), (3, 0, 0, 0))
         self.assertEqual(accepted.recv(9), b"")
+
+    def test_of_a_refusal(self):
+        nobody, sock = self.keep(pair.new(), pair.new())
+        nobody.bind(("127.0.0.1", 0))
+        self.subscribe(sock, ASSOC_CHANGE)
+        with self.fails(errno.ECONNREFUSED):
+            sock.connect(nobody.getsockname())
+        (kind, _, length), data = self.read_note(sock)
+        self.assertEqual((kind, length), (ASSOC_CHANGE, 20))
+        self.assertEqual(struct.unpack_from("HHHH", data, 8), (4, 0, 0, 0))
+
+    def test_of_an_abort(self):
+        """It has the cause, as it came from the wire: user-initiated."""
+        accepted, client = self.pair()
+        self.subscribe(client, ASSOC_CHANGE)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        (kind, _, length), data = self.read_note(client)
+        self.assertEqual((kind, length), (ASSOC_CHANGE, 24))
+        self.assertEqual(struct.unpack_from("!H", data, 10)[0], 12)
+        self.assertEqual(struct.unpack_from("!HH", data, 20), (12, 4))
 
     def test_that_nobody_has_accepted(self):
         """What a listener has not accepted is shut down with it, not aborted."""
