@@ -309,7 +309,11 @@ static void linger(struct us_sock *sock)
     uint64_t deadline = now_ns() + (uint64_t)sock->linger.l_linger * 1000000000u;
 
     if (!sock->linger.l_onoff || sock->linger.l_linger <= 0 || sock->state != US_CONNECTED ||
-        sock->so == NULL || usrsctp_shutdown(sock->so, SHUT_WR) < 0)
+        sock->so == NULL)
+        return;
+    sock_drop_notes(sock);
+    if ((usrsctp_get_events(sock->so) & SCTP_EVENT_READ) || /* unread data: an ABORT it will be */
+        usrsctp_shutdown(sock->so, SHUT_WR) < 0)
         return;
     while ((usrsctp_get_events(sock->so) & (SCTP_EVENT_READ | SCTP_EVENT_ERROR)) == 0)
         if (sock_wait(sock, deadline) < 0 && errno != EINTR)

@@ -464,6 +464,16 @@ class Ends(Case):
         with self.fails(errno.EAGAIN):
             client.recv(9, socket.MSG_DONTWAIT)
 
+    def test_of_what_is_unread_does_not_linger(self):
+        accepted, client = self.pair()
+        self.subscribe(client, SHUTDOWN_EVENT)
+        client.send(b"unread")
+        time.sleep(0.1)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
+        accepted.close()
+        with self.fails(errno.ECONNRESET):
+            client.recv(99)
+
     def test_is_from_nobody(self):
         accepted, client = self.pair()
         accepted.setsockopt(pair.SCTP, RECVRCVINFO, 1)
