@@ -100,3 +100,4 @@ SAME_SIZE(lx_authkey_event, sctp_authkey_event);
 SAME_SIZE(lx_sender_dry_event, sctp_sender_dry_event);
 SAME_SIZE(lx_adaptation_event, sctp_adaptation_event);
 SAME(LX_AUTH_NO_AUTH, (int)SCTP_AUTH_NO_AUTH);
+SAME(LX_CANT_STR_ASSOC, (int)SCTP_CANT_STR_ASSOC);

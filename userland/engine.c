@@ -286,15 +286,21 @@ static void discard_stack_socket(struct us_sock *sock, bool abort)
     sock->so = NULL;
 }
 
-void sock_fail(struct us_sock *sock, int error)
+void sock_give_up(struct us_sock *sock)
 {
-    bool connecting = sock->state == US_CONNECTING;
-
     discard_stack_socket(sock, true);
     drop_link(sock);
-    sock->error = connecting ? error : ECONNRESET;
     sock->state = US_CLOSED;
     sock_changed(sock);
+}
+
+void sock_fail(struct us_sock *sock, int error)
+{
+    if (sock->state == US_CONNECTING)
+        note_refusal(sock);
+    sock->error = sock->state == US_CONNECTING ? error : ECONNRESET;
+    sock->error_reported = true;
+    sock_give_up(sock);
 }
 
 /* SO_LINGER with a time: close waits until the peer has confirmed, or for that time. */
@@ -303,7 +309,11 @@ static void linger(struct us_sock *sock)
     uint64_t deadline = now_ns() + (uint64_t)sock->linger.l_linger * 1000000000u;
 
     if (!sock->linger.l_onoff || sock->linger.l_linger <= 0 || sock->state != US_CONNECTED ||
-        sock->so == NULL || usrsctp_shutdown(sock->so, SHUT_WR) < 0)
+        sock->so == NULL)
+        return;
+    sock_drop_notes(sock);
+    if ((usrsctp_get_events(sock->so) & SCTP_EVENT_READ) || /* unread data: an ABORT it will be */
+        usrsctp_shutdown(sock->so, SHUT_WR) < 0)
         return;
     while ((usrsctp_get_events(sock->so) & (SCTP_EVENT_READ | SCTP_EVENT_ERROR)) == 0)
         if (sock_wait(sock, deadline) < 0 && errno != EINTR)
@@ -314,6 +324,8 @@ static void drop_queue(struct us_sock *listener)
 {
     while (listener->queue != NULL) {
         struct us_pending *pending = listener->queue;
+        struct us_sock reader = {.so = pending->so, .ever_subscribed = listener->ever_subscribed};
+        sock_drop_notes(&reader);
         listener->queue = pending->next;
         usrsctp_close(pending->so);
         wire_link_drop(pending->link);
@@ -392,8 +404,6 @@ static int bind_stack_socket(struct us_sock *sock)
 /* listen(fd, 0) ends listening (net/sctp/socket.c, sctp_inet_listen). */
 static int stop_listening(struct us_sock *sock)
 {
-    if (sock->state == US_CLOSED)
-        return 0;
     drop_queue(sock);
     discard_stack_socket(sock, false);
     sock->state = US_CLOSED;
@@ -416,7 +426,8 @@ static int listen_locked(struct us_sock *sock, int backlog)
 {
     if (!stack_usable(sock))
         return -1;
-    if (sock->state != US_CLOSED && sock->state != US_LISTENING) {
+    if ((sock->state != US_CLOSED && sock->state != US_LISTENING) || sock->listens_for_good ||
+        (sock->state == US_CLOSED && backlog == 0)) {
         errno = EINVAL;
         return -1;
     }
@@ -433,6 +444,7 @@ static int listen_locked(struct us_sock *sock, int backlog)
         usrsctp_listen(sock->so, SOMAXCONN) < 0)
         return -1;
     sock->state = US_LISTENING;
+    sock->shut_read = sock->shut_write = false; /* see shutdown_locked */
     sock->queue_end = &sock->queue;
     sock_changed(sock);
     return 0;
@@ -468,6 +480,7 @@ static void inherit(struct us_sock *sock, const struct us_sock *listener)
     sock->receive_buffer = listener->receive_buffer;
     sock->linger = listener->linger;
     sock->subscribed = listener->subscribed;
+    sock->ever_subscribed = listener->ever_subscribed;
     sock->want_rcvinfo = listener->want_rcvinfo;
     sock->want_nxtinfo = listener->want_nxtinfo;
 }
@@ -674,8 +687,6 @@ static int choose_link(struct us_sock *sock, const struct us_addr *peer)
     remote.port = stack_udp_port();
     if (wire_route(&remote, &local, &mtu) < 0)
         return -1;
-    if (is_any(&remote.ip)) /* "this host" */
-        remote.ip = local;
     if (!is_any(&sock->addresses[0]) &&
         IN6_IS_ADDR_V4MAPPED(&sock->addresses[0]) == IN6_IS_ADDR_V4MAPPED(&remote.ip))
         local = sock->addresses[0];
@@ -708,24 +719,27 @@ static int start_connecting(struct us_sock *sock, const struct us_addr *peer)
     }
     sock->state = US_CONNECTING;
     sock->error = 0;
+    sock->shut_read = sock->shut_write = false; /* see shutdown_locked */
     return 0;
 }
 
-static bool may_connect(const struct us_sock *sock, const struct us_addr *peer)
+static bool may_connect(struct us_sock *sock, const struct us_addr *peer)
 {
     if (sock->state == US_CONNECTED || sock->state == US_LISTENING)
         errno = EISCONN;
+    else if (is_any(&peer->ip)) /* not "this host", as TCP has it (sctp_v4_addr_valid) */
+        errno = EINVAL;
     else if (sock->state == US_CONNECTING)
         errno = EALREADY;
     else if (peer->port == 0) /* nobody can be there */
-        errno = ECONNREFUSED;
+        errno = sock->error = ECONNREFUSED;
     else
         return true;
     return false;
 }
 
 /* Locked. Waits until the association is up, has failed, or SO_SNDTIMEO is over. */
-static int await_connected(struct us_sock *sock)
+int sock_await_connected(struct us_sock *sock)
 {
     uint64_t deadline = deadline_after(sock->send_timeout_ns);
 
@@ -734,8 +748,8 @@ static int await_connected(struct us_sock *sock)
         if (sock->state == US_CONNECTED)
             return 0;
         if (sock->state != US_CONNECTING) {
+            /* The error stays, for SO_ERROR or the next send (sctp_wait_for_connect). */
             errno = sock->error != 0 ? sock->error : ECONNREFUSED;
-            sock->error = 0;
             return -1;
         }
         if (sock_wait(sock, deadline) < 0) {
@@ -746,7 +760,7 @@ static int await_connected(struct us_sock *sock)
     }
 }
 
-int sock_connect(struct us_sock *sock, const struct us_addr *peer)
+int sock_start_connecting(struct us_sock *sock, const struct us_addr *peer)
 {
     if (!stack_usable(sock))
         return -1;
@@ -760,17 +774,46 @@ int sock_connect(struct us_sock *sock, const struct us_addr *peer)
         return -1;
     }
     ready_update(sock, false);
+    return 0;
+}
+
+int sock_connect(struct us_sock *sock, const struct us_addr *peer)
+{
+    if (sock_start_connecting(sock, peer) < 0)
+        return -1;
     if (atomic_load(&sock->nonblocking)) {
         errno = EINPROGRESS;
         return -1;
     }
-    return await_connected(sock);
+    return sock_await_connected(sock);
+}
+
+static bool is_complete(const struct sockaddr *address, socklen_t length)
+{
+    return length >= sizeof(struct sockaddr_in) && !bad_pointer(address) &&
+           (address->sa_family == AF_INET ||
+            (address->sa_family == AF_INET6 && length >= sizeof(struct sockaddr_in6)));
+}
+
+/* Linux looks at the socket first, then at where the address leads (__sctp_connect). */
+static int connect_locked(struct us_sock *sock, const struct sockaddr *address, socklen_t length)
+{
+    struct us_addr peer;
+
+    sock_refresh(sock);
+    if (is_complete(address, length) &&
+        (sock->state == US_CONNECTED || sock->state == US_LISTENING)) {
+        errno = EISCONN;
+        return -1;
+    }
+    if (parse_address(sock, address, length, &peer) < 0)
+        return -1;
+    return sock_connect(sock, &peer);
 }
 
 int us_connect(int fd, const struct sockaddr *address, socklen_t length)
 {
     struct us_sock *sock = table_get(fd);
-    struct us_addr peer;
     int result = -1, errno_before = errno;
 
     if (sock == NULL)
@@ -780,8 +823,7 @@ int us_connect(int fd, const struct sockaddr *address, socklen_t length)
         errno = EOPNOTSUPP;
     } else {
         stack_lock();
-        if (parse_address(sock, address, length, &peer) == 0)
-            result = sock_connect(sock, &peer);
+        result = connect_locked(sock, address, length);
         stack_unlock();
         wire_settle();
     }
@@ -793,39 +835,53 @@ int us_connect(int fd, const struct sockaddr *address, socklen_t length)
 
 /* ---- shutdown */
 
-/* Linux tells the end of the file from an association that we ended, where there is
- * nobody to read from any more: ENOTCONN. */
-static bool peer_has_ended(struct us_sock *sock)
+/* Linux tells the end of the file, which is the peer's SHUTDOWN, from an association that we ended
+ * or that was aborted: there is nobody to read from any more, but no end either. */
+bool peer_has_ended(struct us_sock *sock)
 {
-    struct sctp_status status = {.sstat_assoc_id = 0};
-
-    if (stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof status) < 0)
-        return true;
-    return status.sstat_state == SCTP_SHUTDOWN_RECEIVED ||
-           status.sstat_state == SCTP_SHUTDOWN_ACK_SENT;
+    if (sock->peer_ended || sock->shut_write || sock->error_reported)
+        return sock->peer_ended;
+    int state = stack_association_state(sock);
+    sock->peer_ended =
+        state < 0 || state == SCTP_SHUTDOWN_RECEIVED || state == SCTP_SHUTDOWN_ACK_SENT;
+    return sock->peer_ended;
 }
 
-/* SHUT_WR sends SHUTDOWN once all data is out; reading goes on until the peer's end.
- * A socket that listens cannot be shut down for reading (net/ipv4/af_inet.c,
- * inet_shutdown). */
+/* Fails, and for poll and recv is shut down all the same. A socket that listens cannot be shut down
+ * for reading (net/ipv4/af_inet.c, inet_shutdown). */
+static int shutdown_unconnected(struct us_sock *sock, int how)
+{
+    if (sock->state == US_LISTENING) {
+        if (how == SHUT_WR)
+            return 0;
+        sock->listens_for_good = true;
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    if (sock->state == US_CLOSED) {
+        sock->shut_read |= how != SHUT_WR;
+        sock->shut_write |= how != SHUT_RD;
+        sock_changed(sock);
+    }
+    errno = ENOTCONN;
+    return -1;
+}
+
+/* SHUT_WR sends SHUTDOWN once all data is out; reading goes on until the peer's end. */
 static int shutdown_locked(struct us_sock *sock, int how)
 {
     if (!stack_usable(sock))
         return -1;
     sock_refresh(sock);
-    if (sock->state == US_LISTENING && how == SHUT_WR)
-        return 0;
-    if (sock->state != US_CONNECTED || sock->so == NULL) {
-        errno = sock->state == US_LISTENING ? EOPNOTSUPP : ENOTCONN;
-        return -1;
-    }
+    if (sock->state != US_CONNECTED || sock->so == NULL)
+        return shutdown_unconnected(sock, how);
     if (how != SHUT_WR) {
         sock->shut_read = true;
         sock_stop_reading(sock);
     }
     if (how != SHUT_RD && !sock->shut_write) {
+        (void)peer_has_ended(sock); /* before us? */
         sock->shut_write = true;
-        sock->peer_ended = peer_has_ended(sock);
         stack_advance_clock();
         if (usrsctp_shutdown(sock->so, SHUT_WR) < 0 && errno != ENOTCONN)
             return -1;

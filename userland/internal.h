@@ -26,7 +26,8 @@
 #include <stdatomic.h>
 #include <usrsctp.h>
 
-#define NEVER UINT64_MAX /* a deadline that does not come */
+#define NEVER UINT64_MAX      /* a deadline that does not come */
+#define BUFFER_DEFAULT 212992 /* net.core.{r,w}mem_default of a stock kernel */
 
 /* An address and a port. IPv4 is kept v4-mapped; the port is in host order. */
 struct us_addr {
@@ -71,12 +72,13 @@ struct us_sock {
     int descriptors; /* how many do; guarded by the table's lock */
     enum us_state state;
     int error;           /* SO_ERROR */
-    bool error_reported; /* the stack's own error has been taken */
+    bool error_reported; /* the stack's own error has been taken: no association any more */
     bool was_connected;
     bool peer_ended;          /* the peer's SHUTDOWN came before ours */
     unsigned backlog, queued; /* of one that listens */
     struct us_pending *queue, **queue_end;
     bool shut_read, shut_write;
+    bool listens_for_good; /* after a shutdown that failed, Linux's listen does too */
     bool reuse_address, reuse_port, v6only, linger_set;
     bool v4_unmapped;  /* SCTP_I_WANT_MAPPED_V4_ADDR is off */
     bool send_blocked; /* a send found no room, and nothing has changed since */
@@ -92,7 +94,8 @@ struct us_sock {
     struct us_link *link;
     uint16_t peer_port;
 
-    uint16_t subscribed; /* SCTP_EVENTS, bit per lx_event_subscribe member */
+    uint16_t subscribed;      /* SCTP_EVENTS, bit per lx_event_subscribe member */
+    uint16_t ever_subscribed; /* of these a notification may wait to be read */
     bool want_rcvinfo, want_nxtinfo;
     struct us_note *note;     /* a notification that is being read */
     struct us_replay *replay; /* options to set again on a fresh stack socket */
@@ -200,12 +203,17 @@ void copy_address(const struct us_sock *sock, const struct us_addr *from, struct
 struct us_addr sock_peer(const struct us_sock *sock);
 void sock_harvest(struct us_sock *listener); /* locked: new associations join the queue */
 bool queue_full(const struct us_sock *listener);
-void sock_stop_reading(struct us_sock *sock); /* locked: after SHUT_RD */
-void sock_drop_notes(struct us_sock *sock);   /* locked: before close */
+bool peer_has_ended(struct us_sock *sock);          /* locked: its SHUTDOWN has come, before ours */
+void sock_stop_reading(struct us_sock *sock);       /* locked: after SHUT_RD */
+void sock_drop_notes(struct us_sock *sock);         /* locked: before close */
+void sock_drop_confirmations(struct us_sock *sock); /* locked: before a look at what there is */
 void sock_refresh(struct us_sock *sock); /* locked: takes over what the stack says has happened */
 void sock_destroy(struct us_sock *sock); /* by the last sock_release */
 void sock_fail(struct us_sock *sock, int error); /* locked: the association is lost */
-int sock_connect(struct us_sock *sock, const struct us_addr *peer); /* locked; waits */
+void sock_give_up(struct us_sock *sock);         /* locked: what connects no longer does */
+int sock_connect(struct us_sock *sock, const struct us_addr *peer);          /* locked; waits */
+int sock_start_connecting(struct us_sock *sock, const struct us_addr *peer); /* locked */
+int sock_await_connected(struct us_sock *sock);                              /* locked; waits */
 
 static inline bool bad_pointer(const void *pointer)
 {
@@ -231,6 +239,7 @@ struct us_note {
     size_t length, taken;
     _Alignas(8) unsigned char bytes[];
 };
+void note_refusal(struct us_sock *sock); /* locked: what tells of a connect that has failed */
 struct us_note *note_translate(const struct us_sock *sock, const void *raw, size_t length);
 
 /* ---- options.c */
@@ -240,6 +249,7 @@ int replay_options(struct us_sock *sock, struct socket *so);
 void replay_free(struct us_sock *sock);
 int option_prepare_socket(struct us_sock *sock, struct socket *so);
 int32_t association_id(struct us_sock *sock);
+int stack_association_state(struct us_sock *sock); /* SCTP_ESTABLISHED ...; -1 when it is gone */
 
 /* ---- ready.c */
 /* Locked: POLL* that hold now. asked: POLLRDHUP is only looked for if it is in there. */

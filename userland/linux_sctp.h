@@ -246,6 +246,8 @@ struct lx_udpencaps {
     uint16_t port;
 };
 
+enum lx_assoc_state { LX_CANT_STR_ASSOC = 4 };
+
 struct lx_assoc_change {
     uint16_t type, flags;
     uint32_t length;

@@ -27,26 +27,41 @@ static size_t beyond(size_t length, size_t fixed)
     return length > fixed ? length - fixed : 0;
 }
 
-/* sac_info is the list of features at the start, and the ABORT chunk at the end; Linux
- * has only that. */
+/* sac_info is the list of features at the start, which Linux doesn't have, and the ABORT chunk at
+ * the end: Linux has what follows its header, and the cause as it came from the wire. */
 static struct us_note *association_change(const union sctp_notification *raw, size_t length)
 {
     static const uint16_t states[] = {[SCTP_COMM_UP] = 0,
                                       [SCTP_COMM_LOST] = 1,
                                       [SCTP_RESTART] = 2,
                                       [SCTP_SHUTDOWN_COMP] = 3,
-                                      [SCTP_CANT_STR_ASSOC] = 4};
+                                      [SCTP_CANT_STR_ASSOC] = LX_CANT_STR_ASSOC};
     const struct sctp_assoc_change *from = &raw->sn_assoc_change;
     uint16_t state = from->sac_state <= SCTP_CANT_STR_ASSOC ? states[from->sac_state] : 1;
     struct lx_assoc_change to = {.type = LX_SN_ASSOC_CHANGE,
                                  .state = state,
-                                 .error = from->sac_error,
-                                 .outbound_streams = from->sac_outbound_streams,
-                                 .inbound_streams = from->sac_inbound_streams,
+                                 .error = htons(from->sac_error),
                                  .assoc_id = (int32_t)from->sac_assoc_id};
+    const size_t chunk_header = 4;
     bool up = from->sac_state == SCTP_COMM_UP || from->sac_state == SCTP_RESTART;
 
-    return new_note(&to, sizeof to, from->sac_info, up ? 0 : beyond(length, sizeof *from));
+    if (up) {
+        to.outbound_streams = from->sac_outbound_streams;
+        to.inbound_streams = from->sac_inbound_streams;
+    }
+
+    return new_note(&to, sizeof to, from->sac_info + chunk_header,
+                    up ? 0 : beyond(length, sizeof *from + chunk_header));
+}
+
+/* The stack's own is lost with its socket. */
+void note_refusal(struct us_sock *sock)
+{
+    const unsigned association = 1u << (LX_SN_ASSOC_CHANGE - LX_SN_DATA_IO);
+    struct lx_assoc_change to = {.type = LX_SN_ASSOC_CHANGE, .state = LX_CANT_STR_ASSOC};
+
+    if ((sock->subscribed & association) && sock->note == NULL)
+        sock->note = new_note(&to, sizeof to, NULL, 0);
 }
 
 static struct us_note *address_change(const struct us_sock *sock,

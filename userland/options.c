@@ -134,6 +134,7 @@ static int change_subscriptions(struct us_sock *sock, uint16_t subscribed)
     uint16_t changed = sock->subscribed ^ subscribed;
 
     sock->subscribed = subscribed;
+    sock->ever_subscribed |= subscribed;
     return sock->so == NULL ? 0 : apply_subscriptions(sock, sock->so, changed);
 }
 
@@ -237,6 +238,13 @@ int32_t association_id(struct us_sock *sock)
     if (!has_association(sock) || GET(SCTP_STATUS, status) < 0)
         return 0;
     return (int32_t)status.sstat_assoc_id;
+}
+
+int stack_association_state(struct us_sock *sock)
+{
+    struct sctp_status status = {.sstat_assoc_id = 0};
+
+    return GET(SCTP_STATUS, status) < 0 ? -1 : status.sstat_state;
 }
 
 /* ---- options of an association or of those to come */
@@ -799,7 +807,7 @@ static int get_addresses(struct us_sock *sock, int name, void *value, socklen_t 
     int result;
     if (name == LX_GET_LOCAL_ADDRS) {
         result = list_bound(sock, &list);
-    } else if (has_association(sock)) {
+    } else if (has_association(sock) && stack_association_state(sock) >= 0) {
         struct us_addr peer = sock_peer(sock);
         result = list_address(sock, &peer, &list);
     } else {
@@ -866,12 +874,10 @@ static int connectx(struct us_sock *sock, const void *value, size_t length)
 
     if (length > 0 && bad_pointer(value))
         return fail(EFAULT);
+    if (length > 0 && (sock->state == US_CONNECTED || sock->state == US_LISTENING))
+        return fail(EISCONN);
     int count = parse_packed(sock, value, length, &addresses);
     for (int i = 0; i < count; i++) {
-        if (addresses[i].port == 0) {
-            result = fail(EINVAL);
-            break;
-        }
         result = sock_connect(sock, &addresses[i]);
         if (result == 0 || (errno != ECONNREFUSED && errno != ENETUNREACH && errno != EHOSTUNREACH))
             break;
@@ -1053,7 +1059,6 @@ static int get_sctp(struct us_sock *sock, int name, void *value, socklen_t *leng
 
 /* ---- level SOL_SOCKET */
 
-#define BUFFER_DEFAULT 212992
 #define SEND_BUFFER_MIN 4608
 #define RECEIVE_BUFFER_MIN 2304
 

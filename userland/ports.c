@@ -242,7 +242,7 @@ int port_add_addresses(struct us_sock *sock, const struct us_addr *addresses, un
             result = -1;
         } else if (is_any(&address->ip) || contains(sock, &address->ip) ||
                    is_any(&sock->addresses[0])) {
-            errno = is_any(&address->ip) ? EINVAL : EADDRINUSE;
+            errno = EINVAL; /* bound to it already */
             result = -1;
         } else if (ask_kernel(address) < 0 || append(sock, &address->ip) < 0) {
             result = -1;
@@ -263,13 +263,13 @@ int port_add_addresses(struct us_sock *sock, const struct us_addr *addresses, un
 int port_remove_addresses(struct us_sock *sock, const struct us_addr *addresses, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
+        if (sock->address_count <= 1) { /* the last one stays */
+            errno = EBUSY;
+            return -1;
+        }
         if (!contains(sock, &addresses[i].ip) ||
             (addresses[i].port != 0 && addresses[i].port != sock->port)) {
             errno = EINVAL;
-            return -1;
-        }
-        if (sock->address_count == 1) { /* the last one stays */
-            errno = EBUSY;
             return -1;
         }
         for (unsigned k = 0; k < sock->address_count; k++)

@@ -20,13 +20,21 @@ static short listener_events(struct us_sock *sock)
     return sock->queue != NULL ? POLLIN | POLLRDNORM : 0;
 }
 
-static bool at_end(struct us_sock *sock)
+static bool has_data(struct us_sock *sock)
 {
     char byte;
     unsigned type;
     int flags = MSG_PEEK;
 
-    return usrsctp_recvv(sock->so, &byte, 1, NULL, NULL, NULL, &(socklen_t){0}, &type, &flags) == 0;
+    return usrsctp_recvv(sock->so, &byte, 1, NULL, NULL, NULL, &(socklen_t){0}, &type, &flags) > 0;
+}
+
+/* The stack takes every end for one of the file: see peer_has_ended. */
+static bool readable(struct us_sock *sock)
+{
+    bool ambiguous = (sock->shut_write || sock->error_reported) && !sock->peer_ended;
+
+    return !ambiguous || has_data(sock);
 }
 
 static short connected_events(struct us_sock *sock, short asked)
@@ -34,9 +42,9 @@ static short connected_events(struct us_sock *sock, short asked)
     int stack_events = usrsctp_get_events(sock->so);
     short events = 0;
 
-    if (stack_events & SCTP_EVENT_READ)
+    if ((stack_events & SCTP_EVENT_READ) && readable(sock))
         events |= POLLIN | POLLRDNORM;
-    if ((stack_events & SCTP_EVENT_READ) && (asked & POLLRDHUP) && at_end(sock))
+    if ((stack_events & SCTP_EVENT_READ) && (asked & POLLRDHUP) && peer_has_ended(sock))
         events |= POLLRDHUP;
     if ((stack_events & SCTP_EVENT_WRITE) && !sock->send_blocked)
         events |= POLLOUT | POLLWRNORM;
@@ -54,18 +62,19 @@ short sock_events(struct us_sock *sock, short asked)
     sock_refresh(sock);
     if (sock->state == US_LISTENING)
         return listener_events(sock);
+    sock_drop_confirmations(sock);
     if (sock->error != 0)
         events |= POLLERR;
     if (sock->note != NULL)
         events |= POLLIN | POLLRDNORM;
     if (sock->shut_read)
         events |= POLLRDHUP | POLLIN | POLLRDNORM;
-    if (sock->shut_read && sock->shut_write)
+    if ((sock->shut_read || sock->peer_ended) && sock->shut_write)
         events |= POLLHUP;
     if (sock->so != NULL && sock->state == US_CONNECTED)
         events |= connected_events(sock, asked);
     else if (sock->was_connected)
-        events |= POLLRDHUP | POLLIN | POLLRDNORM | POLLHUP;
+        events |= POLLOUT | POLLWRNORM;
     return events;
 }
 

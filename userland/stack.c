@@ -15,7 +15,6 @@
 #define IDLE_NS 500000000u        /* no sockets for this long: the stack is taken down */
 #define LEAVE_NS 1000000000u      /* at exit: how long peers may take to answer SHUTDOWN */
 #define LEAVE_MAX_NS 10000000000u /* ... while data still flows */
-#define BUFFER_SIZE 212992        /* net.core.{r,w}mem_default of a stock kernel */
 #define WAKE_COUNT 16
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -141,8 +140,8 @@ static void set_up_usrsctp(void)
     usrsctp_tunable_set_sctp_pcbtblsize(16);
     usrsctp_tunable_set_sctp_hashtblsize(1024);
     usrsctp_init_nothreads(0, wire_output, NULL);
-    usrsctp_sysctl_set_sctp_sendspace(BUFFER_SIZE);
-    usrsctp_sysctl_set_sctp_recvspace(BUFFER_SIZE);
+    usrsctp_sysctl_set_sctp_sendspace(BUFFER_DEFAULT);
+    usrsctp_sysctl_set_sctp_recvspace(BUFFER_DEFAULT);
     usrsctp_sysctl_set_sctp_max_chunks_on_queue(4096);
     usrsctp_sysctl_set_sctp_nr_incoming_streams_default(65535);
     /* Like Linux: tags are random, none is remembered for a minute after its end. */

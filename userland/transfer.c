@@ -89,6 +89,8 @@ struct send_info {
     uint32_t ppid, context;
     uint16_t policy; /* LX_PR_* */
     uint32_t policy_value;
+    bool has_init;
+    struct sctp_initmsg init; /* of an association that the message sets up */
 };
 
 static void take_sndrcv(struct send_info *info, const void *data)
@@ -130,7 +132,12 @@ static int take_one(struct send_info *info, const struct cmsghdr *head)
         memcpy(&policy, CMSG_DATA(head), sizeof policy);
         info->policy = policy.policy;
         info->policy_value = policy.policy == 0 ? 0 : policy.value;
-    } else if (head->cmsg_type != LX_CMSG_INIT || length != sizeof(struct lx_initmsg)) {
+    } else if (head->cmsg_type == LX_CMSG_DSTADDRV4 || head->cmsg_type == LX_CMSG_DSTADDRV6) {
+        return 0; /* more paths of an association to come: there is one */
+    } else if (head->cmsg_type == LX_CMSG_INIT && length == sizeof info->init) {
+        memcpy(&info->init, CMSG_DATA(head), sizeof info->init);
+        info->has_init = true;
+    } else {
         errno = EINVAL;
         return -1;
     }
@@ -212,37 +219,60 @@ static int broken_pipe(struct us_sock *sock)
     return -1;
 }
 
-/* With a destination: the peer's, or else the association is set up by the way. */
-static int send_target(struct us_sock *sock, const struct msghdr *message)
+/* With a destination: the peer's, or else the association is set up by the way (and *sets_up). */
+static int send_target(struct us_sock *sock, const struct msghdr *message,
+                       const struct send_info *info, bool *sets_up)
 {
     struct us_addr to;
 
+    *sets_up = false;
     if (message->msg_name == NULL || message->msg_namelen == 0)
         return sock->state == US_CONNECTED ? 0 : broken_pipe(sock);
     if (parse_address(sock, message->msg_name, message->msg_namelen, &to) < 0)
         return -1;
-    if (sock->state == US_LISTENING)
-        return broken_pipe(sock);
-    if (sock->state != US_CONNECTED)
-        return sock_connect(sock, &to);
-    if (to.port != sock->peer_port || !same_address(&to.ip, &sock->link->remote.ip)) {
+    errno = EINVAL;
+    if (is_any(&to.ip))
+        return -1;
+    bool to_peer = sock->link != NULL && to.port == sock->peer_port &&
+                   same_address(&to.ip, &sock->link->remote.ip);
+    if (sock->state == US_CONNECTED && (!to_peer || stack_association_state(sock) < 0)) {
         errno = EADDRNOTAVAIL;
         return -1;
     }
-    return 0;
+    if (sock->state == US_CONNECTED || (sock->state == US_CONNECTING && to_peer))
+        return 0;
+    *sets_up = true;
+    if (info->has_init &&
+        stack_set(sock, IPPROTO_SCTP, SCTP_INITMSG, &info->init, sizeof info->init) < 0)
+        return -1;
+    return sock_start_connecting(sock, &to);
 }
 
-/* SCTP_EOF and SCTP_ABORT are for one-to-many sockets on Linux (sctp_sendmsg_parse). */
-static int check_send(struct us_sock *sock, const struct flat *flat, const struct send_info *info,
-                      int send_buffer)
+static size_t send_buffer_size(const struct us_sock *sock)
+{
+    int size = sock->send_buffer != 0 ? sock->send_buffer : BUFFER_DEFAULT;
+    socklen_t length = sizeof size;
+
+    if (sock->so != NULL)
+        usrsctp_getsockopt(sock->so, SOL_SOCKET, SO_SNDBUF, &size, &length);
+    return (size_t)size;
+}
+
+/* In the order of Linux's sctp_sendmsg_parse. SCTP_EOF and SCTP_ABORT are for one-to-many sockets
+ * there. */
+static int check_send(struct us_sock *sock, const struct msghdr *message, const struct flat *flat,
+                      struct send_info *info)
 {
     if (sock->state == US_LISTENING)
         return broken_pipe(sock);
-    if (flat->size > (size_t)send_buffer) {
+    if (flat->size > send_buffer_size(sock)) {
         errno = EMSGSIZE;
         return -1;
     }
-    if ((info->flags & (LX_EOF | LX_ABORT)) || flat->size == 0) {
+    if (parse_send_info(message, info) < 0)
+        return -1;
+    if ((info->flags & (LX_EOF | LX_ABORT)) || flat->size == 0 ||
+        ((info->flags & LX_ADDR_OVER) && message->msg_name == NULL)) {
         errno = EINVAL;
         return -1;
     }
@@ -253,7 +283,8 @@ static int check_send(struct us_sock *sock, const struct flat *flat, const struc
 static ssize_t try_send(struct us_sock *sock, const struct flat *flat, const struct send_info *info)
 {
     sock_refresh(sock);
-    if (sock->error != 0 || sock->shut_write || sock->so == NULL || sock->state != US_CONNECTED)
+    if (sock->error != 0 || sock->shut_write || sock->so == NULL ||
+        (sock->state != US_CONNECTED && sock->state != US_CONNECTING))
         return broken_pipe(sock);
     stack_advance_clock();
     ssize_t sent = stack_send(sock, flat, info);
@@ -266,22 +297,11 @@ static ssize_t try_send(struct us_sock *sock, const struct flat *flat, const str
     return -1;
 }
 
-static ssize_t send_locked(struct us_sock *sock, const struct msghdr *message,
-                           const struct flat *flat, const struct send_info *info, bool wait)
+static ssize_t send_when_possible(struct us_sock *sock, const struct flat *flat,
+                                  const struct send_info *info, bool wait)
 {
     uint64_t deadline = deadline_after(sock->send_timeout_ns);
-    int send_buffer = 0;
-    socklen_t size = sizeof send_buffer;
 
-    if (!stack_usable(sock))
-        return -1;
-    sock_refresh(sock);
-    if (sock->so != NULL)
-        usrsctp_getsockopt(sock->so, SOL_SOCKET, SO_SNDBUF, &send_buffer, &size);
-    if (sock->so != NULL && check_send(sock, flat, info, send_buffer) < 0)
-        return -1;
-    if (send_target(sock, message) < 0)
-        return -1;
     for (;;) {
         ssize_t sent = try_send(sock, flat, info);
         if (sent >= 0 || errno != EWOULDBLOCK || !wait) {
@@ -296,10 +316,34 @@ static ssize_t send_locked(struct us_sock *sock, const struct msghdr *message,
     }
 }
 
+/* A message that sets up the association counts as sent, even if nobody then answers: the error is
+ * the next call's. */
+static ssize_t send_locked(struct us_sock *sock, const struct msghdr *message,
+                           const struct flat *flat, bool wait)
+{
+    struct send_info info;
+    bool sets_up;
+
+    if (!stack_usable(sock))
+        return -1;
+    sock_refresh(sock);
+    if (check_send(sock, message, flat, &info) < 0 ||
+        send_target(sock, message, &info, &sets_up) < 0)
+        return -1;
+    ssize_t sent = send_when_possible(sock, flat, &info, wait);
+    if (sets_up && sent < 0) {
+        int saved = errno;
+        sock_give_up(sock);
+        errno = saved;
+    } else if (sets_up && wait) {
+        (void)sock_await_connected(sock);
+    }
+    return sent;
+}
+
 ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags)
 {
     struct us_sock *sock = table_get(fd);
-    struct send_info info;
     struct flat flat = {.heap = NULL};
     ssize_t sent = -1;
     int errno_before = errno;
@@ -308,10 +352,10 @@ ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags)
         return -1;
     if (bad_pointer(message)) {
         errno = EFAULT;
-    } else if (parse_send_info(message, &info) == 0 && flatten(message, SSIZE_MAX, &flat) == 0) {
+    } else if (flatten(message, SSIZE_MAX, &flat) == 0) {
         gather(message, &flat);
         stack_lock();
-        sent = send_locked(sock, message, &flat, &info,
+        sent = send_locked(sock, message, &flat,
                            !(flags & MSG_DONTWAIT) && !atomic_load(&sock->nonblocking));
         stack_unlock();
         wire_settle();
@@ -330,7 +374,8 @@ ssize_t us_sendmsg(int fd, const struct msghdr *message, int flags)
 /* ---- ancillary data of a receive */
 
 struct received {
-    int flags; /* MSG_EOR, LX_MSG_NOTIFICATION */
+    int flags;    /* MSG_EOR, LX_MSG_NOTIFICATION */
+    bool is_some; /* there is a message, even if no byte of it was asked for */
     bool has_info, has_next;
     struct sctp_recvv_rn info;
 };
@@ -338,18 +383,20 @@ struct received {
 static void put_control(struct msghdr *message, size_t *used, int type, const void *data,
                         size_t size)
 {
-    size_t space = CMSG_SPACE(size);
+    size_t room = message->msg_control == NULL ? 0 : message->msg_controllen - *used;
 
-    if (message->msg_control == NULL || *used + CMSG_LEN(size) > message->msg_controllen) {
+    if (room < CMSG_LEN(size))
         message->msg_flags |= MSG_CTRUNC;
+    if (room < CMSG_LEN(0))
         return;
-    }
+    if (room < CMSG_LEN(size)) /* what there is room for (net/core/scm.c, put_cmsg) */
+        size = room - CMSG_LEN(0);
     struct cmsghdr head = {
         .cmsg_level = IPPROTO_SCTP, .cmsg_type = type, .cmsg_len = CMSG_LEN(size)};
     unsigned char *at = (unsigned char *)message->msg_control + *used;
     memcpy(at, &head, sizeof head);
     memcpy(at + CMSG_LEN(0), data, size);
-    *used += *used + space > message->msg_controllen ? CMSG_LEN(size) : space;
+    *used += room < CMSG_SPACE(size) ? room : CMSG_SPACE(size);
 }
 
 static uint16_t linux_flags(uint16_t flags)
@@ -415,6 +462,8 @@ static void put_ancillary(const struct us_sock *sock, const struct received *rec
 
 /* ---- receiving */
 
+#define LONGEST_READ (1 << 20)
+
 /* One call of the stack's. flags: MSG_PEEK. */
 static ssize_t stack_receive(struct us_sock *sock, void *buffer, size_t size, int flags,
                              struct received *received)
@@ -426,9 +475,9 @@ static ssize_t stack_receive(struct us_sock *sock, void *buffer, size_t size, in
     ssize_t got = usrsctp_recvv(sock->so, buffer, size, &from.sa, &from_length, &received->info,
                                 &info_length, &info_type, &stack_flags);
 
-    received->flags = 0;
-    if (got < 0)
-        return -1;
+    *received = (struct received){.is_some = got > 0, .info = received->info};
+    if (got <= 0)
+        return got;
     received->flags =
         (stack_flags & MSG_EOR) | (stack_flags & MSG_NOTIFICATION ? LX_MSG_NOTIFICATION : 0);
     received->has_next = info_type == SCTP_RECVV_RN;
@@ -473,7 +522,7 @@ static ssize_t read_note(struct us_sock *sock, const struct flat *flat, int flag
     if (part > flat->size)
         part = flat->size;
     memcpy(flat->bytes, note->bytes + note->taken, part);
-    *received = (struct received){.flags = LX_MSG_NOTIFICATION};
+    *received = (struct received){.flags = LX_MSG_NOTIFICATION, .is_some = true};
     if (note->taken + part == note->length)
         received->flags |= MSG_EOR;
     if (!(flags & MSG_PEEK))
@@ -490,23 +539,53 @@ static bool next_is_note(struct us_sock *sock)
     unsigned char byte;
     struct received received;
 
-    return stack_receive(sock, &byte, 1, MSG_PEEK, &received) > 0 &&
+    return (sock->ever_subscribed & ~1u) &&
+           stack_receive(sock, &byte, 1, MSG_PEEK, &received) > 0 &&
            (received.flags & LX_MSG_NOTIFICATION);
 }
 
-/* What we ended has no end of the file, unless we said that we don't read on (see
- * peer_has_ended). */
-static ssize_t end_of_file(struct us_sock *sock)
+/* usrsctp says that the first path is confirmed, Linux only that further ones are. */
+static bool next_is_confirmation(struct us_sock *sock)
 {
-    if (!sock->shut_write || sock->shut_read || sock->peer_ended)
+    union sctp_notification note;
+    struct received received;
+    ssize_t got = stack_receive(sock, &note, sizeof note, MSG_PEEK, &received);
+
+    return got >= (ssize_t)sizeof note.sn_paddr_change && (received.flags & LX_MSG_NOTIFICATION) &&
+           note.sn_header.sn_type == SCTP_PEER_ADDR_CHANGE &&
+           note.sn_paddr_change.spc_state == SCTP_ADDR_CONFIRMED;
+}
+
+static void drop_note(struct us_sock *sock)
+{
+    take_note(sock);
+    free(sock->note);
+    sock->note = NULL;
+}
+
+void sock_drop_confirmations(struct us_sock *sock)
+{
+    const unsigned address = 1u << (LX_SN_PEER_ADDR_CHANGE - LX_SN_DATA_IO);
+    int saved = errno;
+
+    while ((sock->ever_subscribed & address) && sock->note == NULL && sock->so != NULL &&
+           sock->state == US_CONNECTED && next_is_confirmation(sock))
+        drop_note(sock);
+    errno = saved;
+}
+
+/* No association any more: see peer_has_ended. */
+static ssize_t end_of_file(struct us_sock *sock, bool wait)
+{
+    if (sock->shut_read || peer_has_ended(sock))
         return 0;
-    errno = ENOTCONN;
+    errno = wait ? ENOTCONN : EAGAIN;
     return -1;
 }
 
 /* Nothing to read: why, and is that the end? 0 at the end of the file, or -1 with errno.
  */
-static ssize_t nothing_to_read(struct us_sock *sock, int error)
+static ssize_t nothing_to_read(struct us_sock *sock, int error, bool wait)
 {
     if (sock->error != 0) {
         errno = sock->error;
@@ -515,12 +594,12 @@ static ssize_t nothing_to_read(struct us_sock *sock, int error)
     }
     if (error == EWOULDBLOCK) {
         if (sock->shut_read)
-            return end_of_file(sock);
+            return 0;
         errno = EAGAIN;
         return -1;
     }
     if (sock->error_reported || error == ENOTCONN)
-        return end_of_file(sock);
+        return end_of_file(sock, wait);
     sock->error_reported = true;
     errno = error == ECONNABORTED ? ETIMEDOUT : error;
     return -1;
@@ -528,9 +607,14 @@ static ssize_t nothing_to_read(struct us_sock *sock, int error)
 
 static ssize_t not_connected(struct us_sock *sock, bool wait)
 {
+    errno = ENOTCONN;
+    if (sock->state == US_LISTENING)
+        return -1;
     if (sock->error != 0 || sock->was_connected)
-        return nothing_to_read(sock, ENOTCONN);
-    errno = sock->state == US_LISTENING || wait ? ENOTCONN : EAGAIN;
+        return nothing_to_read(sock, ENOTCONN, wait);
+    if (sock->shut_read)
+        return 0;
+    errno = wait ? ENOTCONN : EAGAIN;
     return -1;
 }
 
@@ -552,11 +636,8 @@ void sock_drop_notes(struct us_sock *sock)
 {
     int saved = errno;
 
-    while ((sock->subscribed & ~1u) && next_is_note(sock)) {
-        take_note(sock);
-        free(sock->note);
-        sock->note = NULL;
-    }
+    while (next_is_note(sock))
+        drop_note(sock);
     errno = saved;
 }
 
@@ -568,7 +649,8 @@ static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int fl
     *received = (struct received){.flags = 0};
     if (sock->note == NULL && sock->state == US_CONNECTING)
         sock_refresh(sock);
-    if (sock->note == NULL && sock->so != NULL && (sock->subscribed & ~1u) && next_is_note(sock))
+    sock_drop_confirmations(sock);
+    if (sock->note == NULL && sock->so != NULL && next_is_note(sock))
         take_note(sock);
     if (sock->note != NULL)
         return read_note(sock, flat, flags, received);
@@ -586,9 +668,9 @@ static ssize_t try_receive(struct us_sock *sock, const struct flat *flat, int fl
     ssize_t got = stack_receive(sock, empty ? &byte : flat->bytes, empty ? 1 : flat->size,
                                 empty ? MSG_PEEK : flags & MSG_PEEK, received);
     if (got < 0)
-        return nothing_to_read(sock, errno);
+        return nothing_to_read(sock, errno, wait);
     if (got == 0)
-        return end_of_file(sock);
+        return end_of_file(sock, wait);
     if (empty)
         received->flags = 0;
     return empty ? 0 : got;
@@ -631,7 +713,7 @@ ssize_t us_recvmsg(int fd, struct msghdr *message, int flags)
         errno = EFAULT;
     } else if (flags & MSG_ERRQUEUE) {
         errno = EAGAIN;
-    } else if (flatten(message, 1 << 20, &flat) == 0) {
+    } else if (flatten(message, LONGEST_READ, &flat) == 0) {
         stack_lock();
         got =
             receive_locked(sock, &flat, flags,
@@ -640,8 +722,10 @@ ssize_t us_recvmsg(int fd, struct msghdr *message, int flags)
         stack_unlock();
         if (got >= 0) {
             scatter(message, &flat, (size_t)got);
-            if (message->msg_name != NULL)
+            if (message->msg_name != NULL && received.is_some)
                 copy_address(sock, &peer, message->msg_name, &message->msg_namelen);
+            else if (message->msg_name != NULL)
+                message->msg_namelen = 0;
             put_ancillary(sock, &received, message);
         }
     }
@@ -656,8 +740,11 @@ ssize_t us_recvmsg(int fd, struct msghdr *message, int flags)
 static int next_message_size(struct us_sock *sock)
 {
     struct received received;
-    const size_t room = 65536;
+    const size_t room = LONGEST_READ;
 
+    sock_drop_confirmations(sock);
+    if (sock->note == NULL && sock->so != NULL && next_is_note(sock))
+        take_note(sock);
     if (sock->note != NULL)
         return (int)(sock->note->length - sock->note->taken);
     if (sock->so == NULL || sock->state != US_CONNECTED)

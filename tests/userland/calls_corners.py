@@ -2,6 +2,7 @@
 import ctypes
 import errno
 import os
+import select
 import socket
 import struct
 import threading
@@ -14,7 +15,7 @@ import pair
  RECVNXTINFO, DEFAULT_SNDINFO, REUSE_PORT, GET_PEER_ADDRS, GET_LOCAL_ADDRS, CONNECTX, EVENT) = (
     0, 1, 2, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 32, 33, 34, 36, 108, 109, 110, 127)
 BINDX_ADD, BINDX_REM = 100, 101
-SNDRCV, SNDINFO, NXTINFO, PRINFO = 1, 2, 4, 5
+INIT, SNDRCV, SNDINFO, NXTINFO, PRINFO = 0, 1, 2, 4, 5
 UNORDERED, NOTIFICATION = 1, 0x8000
 ASSOC_CHANGE, SEND_FAILED, SHUTDOWN_EVENT, ADAPTATION, SENDER_DRY, SEND_FAILED_EVENT = (
     0x8001, 0x8003, 0x8005, 0x8007, 0x8009, 0x800d)
@@ -24,6 +25,13 @@ libc = ctypes.CDLL(None, use_errno=True)
 def in_c(host, port):
     return (struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host)
             + bytes(8))
+
+
+def poll(sock):
+    """What poll says now of all that it can say."""
+    poller = select.poll()
+    poller.register(sock, select.POLLIN | select.POLLOUT | select.POLLRDHUP)
+    return dict(poller.poll(0)).get(sock.fileno(), 0)
 
 
 class Case(pair.Case):
@@ -250,6 +258,15 @@ class Ancillary(Case):
         self.assertIn((((stream, flags, ppid), b"second")), (first, second))
         self.assertEqual(length, 6)
 
+    def test_too_little_room(self):
+        accepted, client = self.pair()
+        accepted.setsockopt(pair.SCTP, RECVRCVINFO, 1)
+        for room, sizes in ((20, [4]), (8, [])):
+            self.send(client, b"x", (1, 0, 42, 0))
+            data, control, flags, _ = accepted.recvmsg(9, room)
+            self.assertEqual((data, [len(value) for _, _, value in control]), (b"x", sizes))
+            self.assertTrue(flags & socket.MSG_CTRUNC)
+
     def test_lifetimes(self):
         """PR-SCTP, by either kind of ancillary data; there is no hurry, so all arrive."""
         accepted, client = self.pair()
@@ -322,6 +339,86 @@ class Notifications(Case):
         self.assertEqual((kind, length), (ADAPTATION, 16))
         self.assertEqual(struct.unpack_from("I", data, 8)[0], 0x1234)
 
+    def subscribe_all(self, sock):
+        """But those of AUTH, and the end of what was sent."""
+        sock.setsockopt(pair.SCTP, EVENTS, b"\1" * 8)
+
+    def test_of_a_life(self):
+        listener = self.keep(pair.listening())
+        self.subscribe_all(listener)
+        client = self.keep(pair.new())
+        self.subscribe_all(client)
+        client.connect(listener.getsockname())
+        accepted = self.keep(listener.accept()[0])
+        client.send(b"x")
+        for sock, wanted in ((client, [ASSOC_CHANGE]), (accepted, [ASSOC_CHANGE])):
+            sock.setblocking(False)
+            while wanted:
+                self.assertEqual(poll(sock) & select.POLLIN, select.POLLIN)
+                (kind, _, _), data = self.read_note(sock)
+                self.assertEqual(kind, wanted.pop(0))
+                self.assertEqual(struct.unpack_from("HHHH", data, 8), (0, 0, 10, 10))
+        self.assertEqual(accepted.recv(9), b"x")
+        time.sleep(0.3)
+        client.close()
+        self.assertEqual(self.read_note(accepted)[0][0], SHUTDOWN_EVENT)
+        time.sleep(0.1)
+        (kind, _, length), data = self.read_note(accepted)
+        self.assertEqual((kind, length), (ASSOC_CHANGE, 20))
+        self.assertEqual(struct.unpack_from("HHHH", data, 8), (3, 0, 0, 0))
+        self.assertEqual(accepted.recv(9), b"")
+
+    def test_of_a_refusal(self):
+        nobody, sock = self.keep(pair.new(), pair.new())
+        nobody.bind(("127.0.0.1", 0))
+        self.subscribe(sock, ASSOC_CHANGE)
+        with self.fails(errno.ECONNREFUSED):
+            sock.connect(nobody.getsockname())
+        (kind, _, length), data = self.read_note(sock)
+        self.assertEqual((kind, length), (ASSOC_CHANGE, 20))
+        self.assertEqual(struct.unpack_from("HHHH", data, 8), (4, 0, 0, 0))
+
+    def test_of_an_abort(self):
+        """It has the cause, as it came from the wire: user-initiated."""
+        accepted, client = self.pair()
+        self.subscribe(client, ASSOC_CHANGE)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        (kind, _, length), data = self.read_note(client)
+        self.assertEqual((kind, length), (ASSOC_CHANGE, 24))
+        self.assertEqual(struct.unpack_from("!H", data, 10)[0], 12)
+        self.assertEqual(struct.unpack_from("!HH", data, 20), (12, 4))
+
+    def test_that_nobody_has_accepted(self):
+        """What a listener has not accepted is shut down with it, not aborted."""
+        listener = self.keep(pair.listening())
+        self.subscribe(listener, ASSOC_CHANGE)
+        client = self.keep(pair.new())
+        client.connect(listener.getsockname())
+        listener.close()
+        self.assertEqual(client.recv(9), b"")
+
+    def test_that_came_before_nobody_wanted_them_any_more(self):
+        client, listener = self.keep(pair.new(), pair.listening())
+        self.subscribe(client, ASSOC_CHANGE)
+        client.connect(listener.getsockname())
+        client.setsockopt(pair.SCTP, EVENTS, bytes(14))
+        (kind, _, length), data = self.read_note(client)
+        self.assertEqual((kind, length, len(data)), (ASSOC_CHANGE, 20, 20))
+
+    def test_size_of_what_comes_next(self):
+        listener = self.keep(pair.listening())
+        self.subscribe(listener, ASSOC_CHANGE)
+        accepted, _ = self.keep(*pair.connected(listener))
+        left = ctypes.c_int()
+        libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left))
+        self.assertEqual(left.value, 20)
+        accepted, client = self.pair()
+        client.send(bytes(100000))
+        time.sleep(0.3)
+        libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left))
+        self.assertEqual(left.value, 100000)
+
     def test_fionread_of_one(self):
         listener = self.keep(pair.listening())
         self.subscribe(listener, ASSOC_CHANGE)
@@ -330,6 +427,215 @@ class Notifications(Case):
         left = ctypes.c_int()
         self.assertEqual(libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left)), 0)
         self.assertEqual(left.value, 12)
+
+
+class Errors(Case):
+    def refuse(self, sock):
+        sock.bind(("127.0.0.1", 0))
+        nobody = self.keep(pair.new())
+        nobody.bind(("127.0.0.1", 0))
+        with self.fails(errno.ECONNREFUSED):
+            sock.connect(nobody.getsockname())
+
+    def test_of_a_connect_stays(self):
+        """connect has told it, and yet SO_ERROR, poll and the next send tell it once more."""
+        first, second = self.keep(pair.new(), pair.new())
+        self.refuse(first)
+        self.assertEqual(poll(first), select.POLLERR)
+        self.assertEqual(first.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), errno.ECONNREFUSED)
+        self.assertEqual(poll(first), 0)
+        self.refuse(second)
+        for error in (errno.ECONNREFUSED, errno.EPIPE):
+            with self.fails(error):
+                second.send(b"x")
+
+
+class Ends(Case):
+    """Only the peer's SHUTDOWN is the end of the file: not ours, and no ABORT."""
+
+    def test_ours(self):
+        accepted, client = self.pair()
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(accepted.recvfrom(9)[0], b"")
+        time.sleep(0.1)  # SHUTDOWN ACK, SHUTDOWN COMPLETE
+        self.assertEqual(poll(client), select.POLLOUT)
+        with self.fails(errno.ENOTCONN):
+            client.recv(9)
+        with self.fails(errno.EAGAIN):
+            client.recv(9, socket.MSG_DONTWAIT)
+
+    def test_of_what_is_unread_does_not_linger(self):
+        accepted, client = self.pair()
+        self.subscribe(client, SHUTDOWN_EVENT)
+        client.send(b"unread")
+        time.sleep(0.1)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
+        accepted.close()
+        with self.fails(errno.ECONNRESET):
+            client.recv(99)
+
+    def test_is_from_nobody(self):
+        accepted, client = self.pair()
+        accepted.setsockopt(pair.SCTP, RECVRCVINFO, 1)
+        client.close()
+        name, length = ctypes.create_string_buffer(28), ctypes.c_uint(28)
+        self.assertEqual(libc.recvfrom(accepted.fileno(), name, 9, 0, name, ctypes.byref(length)), 0)
+        self.assertEqual(length.value, 0)
+        self.assertEqual(accepted.recvmsg(9, 256)[:3], (b"", [], 0))
+        with self.fails(errno.EINVAL):
+            self.ask(accepted, GET_PEER_ADDRS, bytes(200))
+
+    def test_by_abort(self):
+        accepted, client = self.pair()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        time.sleep(0.1)
+        self.assertEqual(poll(client), select.POLLOUT | select.POLLERR)
+        with self.fails(errno.ECONNRESET):
+            client.recv(9)
+        self.assertEqual(poll(client), select.POLLOUT)
+        with self.fails(errno.ENOTCONN):
+            client.recv(9)
+        with self.fails(errno.EAGAIN):
+            client.recv(9, socket.MSG_DONTWAIT)
+
+    def test_the_peers_shows_before_all_is_read(self):
+        accepted, client = self.pair()
+        accepted.send(b"unread")
+        accepted.shutdown(socket.SHUT_WR)
+        time.sleep(0.3)
+        self.assertEqual(poll(client), select.POLLIN | select.POLLOUT | select.POLLRDHUP)
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(poll(client), select.POLLIN | select.POLLOUT | select.POLLRDHUP
+                         | select.POLLHUP)
+        self.assertEqual([client.recv(9), client.recv(9)], [b"unread", b""])
+
+
+class Order(Case):
+    """Of two reasons to fail, the kernel's first."""
+
+    def test_of_connect(self):
+        accepted, client = self.pair()
+        for address in (("127.0.0.1", 0), ("0.0.0.0", 1)):
+            with self.fails(errno.EISCONN):
+                client.connect(address)
+        with self.fails(errno.EISCONN):
+            accepted.setsockopt(pair.SCTP, CONNECTX, in_c("0.0.0.0", 1))
+
+    def test_of_a_send(self):
+        accepted, client = self.pair()
+        unknown, eof = (pair.SCTP, 99, b"1234"), (pair.SCTP, SNDINFO, struct.pack("HHIIi", 0, 0x200,
+                                                                                  0, 0, 0))
+        with self.fails(errno.EPIPE):
+            self.keep(pair.listening()).sendmsg([bytes(300000)], [unknown])
+        for sock in (self.keep(pair.new()), client):
+            with self.fails(errno.EMSGSIZE):
+                sock.sendmsg([bytes(300000)], [unknown])
+            for data, control in ((b"x", unknown), (b"x", eof), (b"", eof)):
+                with self.fails(errno.EINVAL):
+                    sock.sendmsg([data], [control])
+        accepted.close()
+        time.sleep(0.1)
+        with self.fails(errno.EADDRNOTAVAIL):  # it is nobody's any more
+            client.sendto(b"x", client.getpeername())
+        with self.fails(errno.EPIPE):
+            client.send(b"x")
+
+    def test_another_destination_needs_one(self):
+        _, client = self.pair()
+        override = (pair.SCTP, SNDINFO, struct.pack("HHIIi", 0, 2, 0, 0, 0))
+        with self.fails(errno.EINVAL):
+            client.sendmsg([b"x"], [override])
+        self.assertEqual(client.sendmsg([b"x"], [override], 0, client.getpeername()), 1)
+
+    def test_of_bindx(self):
+        sock = self.keep(pair.new())
+        with self.fails(errno.EBUSY):
+            sock.setsockopt(pair.SCTP, BINDX_REM, in_c("127.0.0.9", 1))
+        sock.bind(("127.0.0.1", 0))
+        for host in ("127.0.0.1", "0.0.0.0"):
+            with self.fails(errno.EINVAL):
+                sock.setsockopt(pair.SCTP, BINDX_ADD, in_c(host, sock.getsockname()[1]))
+
+
+class Unconnected(Case):
+    def test_connect_to_port_0(self):
+        sock = self.keep(pair.new())
+        with self.fails(errno.ECONNREFUSED):
+            sock.connect(("127.0.0.1", 0))
+        self.assertEqual(poll(sock), select.POLLERR)
+
+    def test_connect_to_the_wildcard(self):
+        listener = self.keep(pair.listening(host="0.0.0.0"))
+        port = listener.getsockname()[1]
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new()).connect(("0.0.0.0", port))
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new()).sendto(b"x", ("0.0.0.0", port))
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new(socket.AF_INET6)).connect(("::", port))
+
+    def test_shutdown_shows(self):
+        for how, events in ((socket.SHUT_RD, select.POLLIN | select.POLLRDHUP), (socket.SHUT_WR, 0),
+                            (socket.SHUT_RDWR, select.POLLIN | select.POLLRDHUP | select.POLLHUP)):
+            sock = self.keep(pair.new())
+            with self.fails(errno.ENOTCONN):
+                sock.shutdown(how)
+            self.assertEqual(poll(sock), events)
+            if events:
+                self.assertEqual(sock.recv(9), b"")
+
+    def test_listen_0(self):
+        with self.fails(errno.EINVAL):
+            self.keep(pair.new()).listen(0)
+
+    def test_listen_after_shutdown(self):
+        listener = self.keep(pair.listening())
+        with self.fails(errno.EOPNOTSUPP):
+            listener.shutdown(socket.SHUT_RD)
+        for backlog in (0, 5):
+            with self.fails(errno.EINVAL):
+                listener.listen(backlog)
+        self.keep(*pair.connected(listener))  # it still does
+
+
+class OnTheWay(Case):
+    """sendto without a connect before it."""
+
+    def test_nobody_answers(self):
+        nobody = self.keep(pair.new())
+        nobody.bind(("127.0.0.1", 0))
+        for blocking in (True, False):
+            sock = self.keep(pair.new())
+            sock.setblocking(blocking)
+            self.assertEqual(sock.sendto(b"lost", nobody.getsockname()), 4)
+            time.sleep(0.1)
+            self.assertEqual(poll(sock), select.POLLERR)
+            with self.fails(errno.ECONNREFUSED):
+                sock.recv(9)
+
+    def test_without_waiting(self):
+        listener, sock = self.keep(pair.listening()), self.keep(pair.new())
+        sock.setblocking(False)
+        for text in (b"first", b"second"):
+            self.assertEqual(sock.sendto(text, listener.getsockname()), len(text))
+        accepted = self.keep(listener.accept()[0])
+        self.assertEqual([accepted.recv(9), accepted.recv(9)], [b"first", b"second"])
+
+    def test_how_many_streams(self):
+        listener, sock = self.keep(pair.listening()), self.keep(pair.new())
+        init = (pair.SCTP, INIT, struct.pack("HHHH", 3, 0, 0, 0))
+        sock.sendmsg([b"x"], [init], 0, listener.getsockname())
+        self.assertEqual(struct.unpack_from("iiIHHHH", sock.getsockopt(pair.SCTP, STATUS, 176))[6],
+                         3)
+
+    def test_what_cannot_be_sent_connects_nobody(self):
+        listener, sock = self.keep(pair.listening()), self.keep(pair.new())
+        stream = (pair.SCTP, SNDINFO, struct.pack("HHIIi", 9999, 0, 0, 0, 0))
+        with self.fails(errno.EINVAL):
+            sock.sendmsg([b"x"], [stream], 0, listener.getsockname())
+        self.assertEqual(poll(listener), 0)
+        sock.connect(listener.getsockname())
 
 
 class Waiting(Case):
