@@ -557,6 +557,7 @@ static struct us_sock *accept_one(struct us_sock *listener, int flags)
     sock->was_connected = true;
     atomic_store(&sock->nonblocking, (flags & SOCK_NONBLOCK) != 0);
     port_join(sock, listener);
+    sock_measure_again(sock);
     return sock;
 }
 

@@ -74,6 +74,7 @@ struct us_sock {
     int error;           /* SO_ERROR */
     bool error_reported; /* the stack's own error has been taken: no association any more */
     bool was_connected;
+    bool measured;            /* the round trip, without what the handshake lost */
     bool peer_ended;          /* the peer's SHUTDOWN came before ours */
     unsigned backlog, queued; /* of one that listens */
     struct us_pending *queue, **queue_end;
@@ -249,6 +250,7 @@ int replay_options(struct us_sock *sock, struct socket *so);
 void replay_free(struct us_sock *sock);
 int option_prepare_socket(struct us_sock *sock, struct socket *so);
 int32_t association_id(struct us_sock *sock);
+void sock_measure_again(struct us_sock *sock);
 int stack_association_state(struct us_sock *sock); /* SCTP_ESTABLISHED ...; -1 when it is gone */
 
 /* ---- ready.c */

@@ -446,6 +446,24 @@ static int get_paddrparams(struct us_sock *sock, void *value, socklen_t *length)
     return 0;
 }
 
+/* The stack takes the time since its first INIT, or INIT ACK, for a round trip, even where packets
+ * of the handshake were lost (against RFC 9260 section 6.3.1, C5), and sends no data again for as
+ * long as it then believes a round trip to take. Answers to heartbeats are samples, too: enough of
+ * them bring the estimate back (each weighs an eighth). */
+void sock_measure_again(struct us_sock *sock)
+{
+    const unsigned doubtful_ms = 1000; /* RTO.min: nothing is sent again before */
+    const int samples = 32;
+    struct sctp_status status = {.sstat_assoc_id = 0};
+    struct sctp_paddrparams demand = {.spp_address = stack_peer(sock), .spp_flags = SPP_HB_DEMAND};
+
+    sock->measured = true;
+    if (GET(SCTP_STATUS, status) < 0 || status.sstat_primary.spinfo_srtt < doubtful_ms)
+        return;
+    for (int i = 0; i < samples; i++)
+        stack_set(sock, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &demand, sizeof demand);
+}
+
 static int set_delayed_sack(struct us_sock *sock, const void *value, size_t length)
 {
     struct lx_sack_info from = {.freq = 0};

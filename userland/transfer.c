@@ -287,6 +287,8 @@ static ssize_t try_send(struct us_sock *sock, const struct flat *flat, const str
         (sock->state != US_CONNECTED && sock->state != US_CONNECTING))
         return broken_pipe(sock);
     stack_advance_clock();
+    if (!sock->measured && sock->state == US_CONNECTED)
+        sock_measure_again(sock);
     ssize_t sent = stack_send(sock, flat, info);
     if (sent >= 0)
         return sent;
