@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import answers, find_udp_port
+from conftest import PATIENCE_S, answers, find_udp_port
 from watched import Watched
 
 HERE = pathlib.Path(__file__).resolve().parent / "faults"
@@ -275,8 +275,8 @@ def test_the_servers_allocations_fail_at_random(
 
 # ---- limits
 
-def finish_all(clients):
-    return [client.finish() for client in clients]
+def finish_all(clients, patience_s=PATIENCE_S):
+    return [client.finish(patience_s=patience_s) for client in clients]
 
 
 @pytest.mark.plain
@@ -580,7 +580,7 @@ def test_a_network_that_loses_reorders_doubles_and_corrupts(
     clients, messages = scale((8, 2), (100, 10))
     command = [programs[1], "-W", scale(60, 300), "-c", messages, "127.0.0.1", server.port]
     started = [start(command, prefix, env=env) for _ in range(clients)]
-    assert finish_all(started) == [(0, answers(messages), "")] * clients
+    assert finish_all(started, scale(PATIENCE_S, 600)) == [(0, answers(messages), "")] * clients
     tally, errors = server.stop()
     # Without a kernel to do it later, a client's SHUTDOWN is sent twice, and can get lost.
     assert errors == "" or (speaks == "usrsctp" and only_broken(programs[0].name, errors)), errors
