@@ -232,31 +232,40 @@ static bool supported(int domain, int type, int protocol)
     return false;
 }
 
+/* Locked. The socket, with its stack's; or NULL with errno. The stack is taken down when it has
+ * long had none. */
+static struct us_sock *start_sock(int domain)
+{
+    if (stack_start() < 0)
+        return NULL;
+    struct us_sock *sock = new_sock(domain);
+    if (sock == NULL)
+        errno = ENOMEM;
+    return sock;
+}
+
 int us_socket(int domain, int type, int protocol)
 {
-    if (!supported(domain, type, protocol) || stack_start() < 0)
+    if (!supported(domain, type, protocol))
         return -1;
     int fd = new_descriptor(type);
     if (fd < 0)
         return -1;
     stack_lock();
-    struct us_sock *sock = new_sock(domain);
+    struct us_sock *sock = start_sock(domain);
     int result = sock == NULL ? -1 : open_stack_socket(sock);
     stack_unlock();
-    if (sock == NULL) {
-        k_close(fd);
-        errno = ENOMEM;
-        return -1;
-    }
-    atomic_store(&sock->nonblocking, (type & SOCK_NONBLOCK) != 0);
-    if (result == 0)
+    if (result == 0) {
+        atomic_store(&sock->nonblocking, (type & SOCK_NONBLOCK) != 0);
         result = table_put(fd, sock);
+    }
     if (result < 0) {
         int saved = errno;
         k_close(fd);
         errno = saved;
     }
-    sock_release(sock);
+    if (sock != NULL)
+        sock_release(sock);
     return result < 0 ? -1 : fd;
 }
 

@@ -126,7 +126,7 @@ void release_descriptor(int fd);
 
 /* ---- stack.c */
 extern unsigned stack_generation; /* counts forks */
-int stack_start(void);            /* takes the lock itself. 0, or -1 with errno */
+int stack_start(void);            /* locked, until there is a socket. 0, or -1 with errno */
 void stack_lock(void);
 void stack_unlock(void);                       /* also wakes whom the changes concern */
 void stack_advance_clock(void);                /* locked: timers that are due by now run */

@@ -264,14 +264,9 @@ static int set_up(void)
 int stack_start(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    int result = 0;
 
     pthread_once(&once, watch_forks);
-    stack_lock();
-    if (!running)
-        result = set_up();
-    stack_unlock();
-    return result;
+    return running ? 0 : set_up();
 }
 
 bool stack_usable(const struct us_sock *sock)
