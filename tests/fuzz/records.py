@@ -18,6 +18,7 @@ def draw_info(chance):
     flags = chance.choice([0, UNORDERED, SACK_IMMEDIATELY] * 3 + [chance.randrange(1 << 16)])
     flags &= ~0x0240  # but not the end of the association: SCTP_EOF and SCTP_SENDALL
     flags &= ~0x0004  # nor its SCTP_ABORT
+    flags &= ~0x0030  # nor a policy by which a record may be given up (RFC 7496), as Linux does
     ppid, context = chance.randrange(1 << 32), chance.randrange(1 << 32)
     return struct.pack("HHIIi", stream, flags, ppid, context, 0)
 
