@@ -210,9 +210,9 @@ def test_interrupted_and_partial_calls_change_nothing(watch, inject, run_client,
     ("recv", errno.ENOMEM), ("recv", errno.EAGAIN), ("recv", errno.ECONNREFUSED)])
 def test_the_stack_makes_up_for_datagrams_that_fail(
         watch, inject, run_client, names, scale, chance, call, error):
-    """One packet in nine is lost, perhaps the client's SHUTDOWN: it waits a second for the answer, then leaves."""
-    count = scale(5, 100)
-    both = [inject((call, error, 0, 3), seed=chance.randrange(1 << 32)) for _ in range(2)]
+    """One packet in 25 is lost, perhaps the client's SHUTDOWN: it waits a second for the answer, then leaves."""
+    count = scale(20, 400)
+    both = [inject((call, error, 0, 5), seed=chance.randrange(1 << 32)) for _ in range(2)]
     server = watch(env=both[0].env)
     for faults in both:
         faults.arm()
