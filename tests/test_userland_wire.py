@@ -93,7 +93,7 @@ def test_no_raw_socket_is_opened(start, build):
     assert not re.search(r"AF_INET6?, SOCK_RAW", output)
 
 
-DATA, COOKIE_ECHO = 0, 10
+DATA, INIT, COOKIE_ECHO = 0, 1, 10
 
 
 def list_chunk_types(packet):
@@ -138,6 +138,19 @@ class Relay(threading.Thread):
             sock.close()
 
 
+def exchange_over_relay(lose, start_server, run_client, *arguments):
+    """Eight messages."""
+    udp_port = find_udp_port()
+    server = start_server(env={"SCTP_UDP_PORT": udp_port})
+    relay = Relay(int(udp_port), lose)
+    relay.start()
+    try:
+        assert run_client("-c8", *arguments, "127.0.0.1", server.port,
+                          env={"SCTP_UDP_PORT": relay.udp_port}) == (0, answers(8), "")
+    finally:
+        relay.stop()
+
+
 def test_a_handshake_that_loses_packets_slows_nothing_down_afterwards(start_server, run_client):
     """libusrsctp takes the 3 s for a round trip: without our help, the lost answer takes 10 s to come again."""
     seen = {"COOKIE ECHO": 0, "answer": 0}
@@ -148,13 +161,19 @@ def test_a_handshake_that_loses_packets_slows_nothing_down_afterwards(start_serv
         return to_server and COOKIE_ECHO in types and seen["COOKIE ECHO"] <= 2 or (
             not to_server and DATA in types and seen["answer"] == 4)
 
-    udp_port = find_udp_port()
-    server = start_server(env={"SCTP_UDP_PORT": udp_port})
-    relay = Relay(int(udp_port), lose)
-    relay.start()
-    try:
-        assert run_client("-c8", "-W6", "127.0.0.1", server.port, env={"SCTP_UDP_PORT": relay.udp_port}) == (
-            0, answers(8), "")
-    finally:
-        relay.stop()
+    exchange_over_relay(lose, start_server, run_client, "-W6")
     assert seen["COOKIE ECHO"] == 3 and seen["answer"] >= 9
+
+
+def test_each_packet_of_a_handshake_that_is_lost_costs_the_same(start_server, run_client):
+    """RTO.initial, 3 s, as over the kernel; to libusrsctp, a lost INIT is a round trip of 3 s, so an RTO of 9 s."""
+    kinds = [INIT, COOKIE_ECHO, DATA]
+
+    def lose(to_server, types):
+        lost = to_server and kinds != [] and kinds[0] in types
+        if lost:
+            kinds.pop(0)
+        return lost
+
+    exchange_over_relay(lose, start_server, run_client, "-W8")
+    assert kinds == []

@@ -234,6 +234,7 @@ void port_leave(struct us_sock *sock);
 /* Who listens on that port for that local address? port_taken: somebody does, for
  * another. */
 struct us_sock *find_listener(uint16_t port, const struct in6_addr *local, bool *port_taken);
+struct us_sock *find_connecting(uint16_t port, const struct us_link *link); /* NULL: none does */
 
 /* ---- notify.c: a notification of usrsctp's, rewritten as Linux's */
 struct us_note {

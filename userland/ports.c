@@ -306,3 +306,13 @@ struct us_sock *find_listener(uint16_t port, const struct in6_addr *local, bool 
     }
     return NULL;
 }
+
+struct us_sock *find_connecting(uint16_t port, const struct us_link *link)
+{
+    struct us_sock *sock = buckets[port % BUCKETS];
+
+    while (sock != NULL &&
+           (sock->port != port || sock->state != US_CONNECTING || sock->link != link))
+        sock = sock->port_next;
+    return sock;
+}

@@ -29,7 +29,14 @@ struct sctp_head {
     uint16_t chunk_length;
     uint32_t initiate_tag; /* of an INIT */
 };
-enum { CHUNK_DATA = 0, CHUNK_INIT = 1, CHUNK_ABORT = 6, COMMON_HEADER = 12 };
+enum {
+    CHUNK_DATA = 0,
+    CHUNK_INIT = 1,
+    CHUNK_INIT_ACK = 2,
+    CHUNK_ABORT = 6,
+    CHUNK_COOKIE_ACK = 11,
+    COMMON_HEADER = 12
+};
 
 static atomic_int sockets[SIDE_COUNT] = {-1, -1};
 static int families[SIDE_COUNT];
@@ -404,6 +411,26 @@ static bool local_address(struct msghdr *message, struct in6_addr *local)
     return false;
 }
 
+/* Where packets of the handshake were lost, the stack takes the time since the first for a round
+ * trip. The RTO is to stay RTO.initial then (RFC 9260, section 6.3.1, C1 and C5): the next packet
+ * may be lost, too. */
+static void deliver_answer(struct us_link *link, const struct sctp_head *head, const void *packet,
+                           size_t length)
+{
+    struct us_sock *sock = find_connecting(ntohs(head->destination), link);
+    struct sctp_rtoinfo usual = {0};
+    bool known =
+        sock != NULL && stack_get(sock, IPPROTO_SCTP, SCTP_RTOINFO, &usual, sizeof usual) == 0;
+    struct sctp_rtoinfo bounded = usual;
+
+    bounded.srto_max = bounded.srto_initial;
+    if (known)
+        stack_set(sock, IPPROTO_SCTP, SCTP_RTOINFO, &bounded, sizeof bounded);
+    usrsctp_conninput(link, packet, length, 0);
+    if (known)
+        stack_set(sock, IPPROTO_SCTP, SCTP_RTOINFO, &usual, sizeof usual);
+}
+
 /* Locked. One datagram goes to the stack. */
 static void deliver(enum us_side side, struct msghdr *message, const void *packet, size_t length)
 {
@@ -420,6 +447,8 @@ static void deliver(enum us_side side, struct msghdr *message, const void *packe
     memcpy(&head, packet, length < sizeof head ? length : sizeof head);
     if (head.chunk_type == CHUNK_INIT && length >= sizeof head && !welcome(&head, &local))
         refuse(link, &head);
+    else if (head.chunk_type == CHUNK_INIT_ACK || head.chunk_type == CHUNK_COOKIE_ACK)
+        deliver_answer(link, &head, packet, length);
     else
         usrsctp_conninput(link, packet, length, 0);
 }
