@@ -343,6 +343,8 @@ class Session:
                 enter_command(order, theirs)
             except OSError as error:
                 complain(f"{error.filename}: {error.strerror}")
+            except Exception as error:  # pylint: disable=broad-except
+                complain(error)
             os._exit(125)
         for descriptor in theirs:
             os.close(descriptor)
@@ -396,6 +398,10 @@ def enter_command(order, streams):
         fcntl.ioctl(STDIN, termios.TIOCSCTTY, 0)
     os.umask(order["umask"])
     for limit, values in order["limits"].items():
+        if int(limit) == resource.RLIMIT_NOFILE:  # this kernel may allow fewer than the host's
+            with open("/proc/sys/fs/nr_open", encoding="ascii") as file:
+                most = int(file.read())
+            values = [min(value, most) for value in values]
         resource.setrlimit(int(limit), values)
     os.chdir(order["directory"])
     become_command(order["argv"], order["environment"], order["closed"], order["ignored"])
