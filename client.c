@@ -2,10 +2,12 @@
  * client.c - sends messages, one at a time, and waits for the answer to each. Partner: server.c.
  *
  * Options and statistics are those of ping(8). The calls are the same for SCTP and TCP; only
- * where an answer ends, and what there is to tell about the transport (-v), differs.
+ * where an answer ends, what must fit into the send buffer, and what there is to tell about the
+ * transport (-v) differ.
  */
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <netdb.h>
@@ -445,6 +447,9 @@ int main(int argc, char *argv[])
         fputs(USAGE, stderr);
         return EXIT_MISUSE;
     }
+    // If they are closed, a socket would take their place.
+    if (fcntl(STDOUT_FILENO, F_GETFD) == -1 || fcntl(STDERR_FILENO, F_GETFD) == -1)
+        err(EXIT_FAILURE, "stdout or stderr");
     setvbuf(stdout, NULL, _IOLBF, 0); // line by line, also into a pipe
     int result = options.help ? print_help() : run();
     if (fflush(stdout) == EOF || ferror(stdout))

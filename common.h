@@ -2,7 +2,7 @@
  * common.h - what server.c and client.c agree on.
  *
  * PROTO is the lesson: make it IPPROTO_TCP, rebuild, and both programs speak TCP.
- * Every value can also come from the compiler, as in -DSERVER_PORT=5000.
+ * What has an #ifndef can also come from the compiler, as in -DSERVER_PORT=5000.
  */
 #ifndef COMMON_H
 #define COMMON_H

@@ -9,6 +9,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -68,8 +69,9 @@ static void complain(const char *format, ...)
 static int parse_whole(const char *what, const char *text, long max, long *value)
 {
     char *end;
+    errno = 0;
     *value = strtol(text, &end, 10);
-    if (end != text && *end == '\0' && *value >= 0 && *value <= max)
+    if (end != text && *end == '\0' && errno == 0 && *value >= 0 && *value <= max)
         return 0;
     warnx("%s %s: not a whole number from 0 to %ld", what, text, max);
     return -1;
@@ -106,7 +108,7 @@ static int print_help(void)
            "  -6          listen on IPv6 as well as on IPv4\n"
            "  -m COUNT    serve at most so many connections at once (default 0, no limit)\n"
            "  -v          tell of every read\n"
-           "  -W SECONDS  longest wait for a message to be complete, 0 for ever (default %d)\n"
+           "  -W SECONDS  longest wait for a peer to send or to read, 0 for ever (default %d)\n"
            "  PORT        0 to 65535, 0 lets the system pick (default %d)\n",
            SERVER_TIMEOUT_S, SERVER_PORT);
     return 0;
@@ -154,8 +156,8 @@ static int watch_peers(int fd)
                        set_option(fd, PROTO, TCP_USER_TIMEOUT, 50000) == -1
                    ? -1
                    : 0;
-    // SCTP has heartbeats: every 30 s, and ten must be missed, unless we say otherwise. A lossy
-    // link must not look like a vanished peer, so we rather miss some more, at shorter intervals.
+    // SCTP has heartbeats: every 30 s, and ten must be missed, unless we say otherwise. We give up
+    // after six, at shorter intervals: still many, as a lossy link must not look like a dead peer.
     struct sctp_paddrparams path = {.spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 3000};
     struct sctp_rtoinfo timeout = {.srto_max = 4000};
     struct sctp_assocparams association = {.sasoc_asocmaxrxt = 6};
@@ -395,10 +397,12 @@ static void end_connections(void)
 /* Returns 0 after a signal has ended it, or -1 after saying why it could not begin. */
 static int serve(void)
 {
-    if (handle_signals() == -1 || raise_file_limit() == -1) {
-        warn("start");
+    if (handle_signals() == -1) {
+        warn("signals");
         return -1;
     }
+    if (raise_file_limit() == -1)
+        warn("limit of open files"); // it stays as it was
     int listener = open_listener();
     if (listener == -1)
         return -1;
@@ -416,6 +420,9 @@ int main(int argc, char *argv[])
         fputs(USAGE, stderr);
         return EXIT_MISUSE;
     }
+    // If they are closed, a socket would take their place.
+    if (fcntl(STDOUT_FILENO, F_GETFD) == -1 || fcntl(STDERR_FILENO, F_GETFD) == -1)
+        err(EXIT_FAILURE, "stdout or stderr");
     setvbuf(stdout, NULL, _IOLBF, 0); // line by line, also into a pipe
     int result = options.help ? print_help() : serve();
     if (fflush(stdout) == EOF || ferror(stdout)) // serving went on without it until here

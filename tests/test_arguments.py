@@ -10,7 +10,7 @@ HELP = {
   -6          listen on IPv6 as well as on IPv4
   -m COUNT    serve at most so many connections at once (default 0, no limit)
   -v          tell of every read
-  -W SECONDS  longest wait for a message to be complete, 0 for ever (default 3600)
+  -W SECONDS  longest wait for a peer to send or to read, 0 for ever (default 3600)
   PORT        0 to 65535, 0 lets the system pick (default 4444)
 """,
     "client": """\

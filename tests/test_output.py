@@ -52,6 +52,17 @@ def test_server_serves_on(start, build, names, memcheck, run_client, start_peer,
     assert server.finish(signal.SIGTERM) == (1, "", f"{names[0]}: stdout: {error}\n")
 
 
+@pytest.mark.parametrize("missing", (1, 2))
+@pytest.mark.parametrize("which", (0, 1))
+def test_a_socket_does_not_take_the_place_of_a_closed_stream(start, build, names, server, which, missing):
+    """Or what is printed would go to the peer."""
+    arguments = [0] if which == 0 else ["127.0.0.1", server.port]
+    program = start([build / names[which], *arguments], ["sh", "-c", f'exec "$@" {missing}>&-', "sh"])
+    complaint = f"{names[which]}: stdout or stderr: Bad file descriptor\n"
+    assert program.finish() == (1, "", complaint if missing == 1 else "")
+    assert server.finish(signal.SIGINT)[1].endswith("Served 0 connections, 0 messages.\n")
+
+
 def test_lines_come_as_they_happen_also_into_a_file(start, build, names, start_peer, tmp_path):
     with open(tmp_path / "log", "w+", encoding="ascii") as log:
         server = start([build / names[0], 0], stdout=log)
