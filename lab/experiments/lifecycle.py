@@ -37,8 +37,8 @@ def report(section, data):
     section.text("""<p>The server answers OK to each of the client's five messages of 64 bytes. This is all that went over the
         wire: one arrow is one packet, with its number in the capture, what is in it, and the time since the first one.
         A trip from one host to the other takes 10 ms here.</p>
-        <p><b>Opening.</b> TCP needs one round trip (SYN, SYN+ACK) before data may flow. SCTP needs two: the server answers
-        the INIT with a signed <i>cookie</i> and forgets all about the client; only a client that sends the cookie back
+        <p><b>Opening.</b> TCP needs one round trip (SYN, SYN+ACK) before data may flow. SCTP's <code>connect</code>
+        waits for two (its packets allow data with COOKIE ECHO, after one): the server answers the INIT with a signed <i>cookie</i> and forgets all about the client; only a client that sends the cookie back
         (COOKIE ECHO) gets memory on the server. So a flood of INITs with forged addresses costs the server nothing,
         where a flood of SYNs fills TCP's queue.</p>
         <p><b>Talking.</b> Each message is one DATA chunk. Chunks share packets: the server's answer travels with the SACK

@@ -69,7 +69,7 @@ def report(section, data):
     section.text(f"""<p>The client sends {data['messages']} messages, one at a time (from
         {MUCH_PERCENT} % on, {MANY_CLIENTS} clients do so side by side, a {MANY_CLIENTS}th of them each), over a link with a round trip of {2 * DELAY_MS} ms
         that loses packets at random, each way.</p>
-        <p><b>SCTP is slower here</b>, as Linux ships it: at {most} % loss, {slow:.1f} times as slow as TCP. Both protocols notice
+        <p><b>SCTP is slower here</b>, with Linux's own <code>rto_min</code>: at {most} % loss, {slow:.1f} times as slow as TCP. Both protocols notice
         a lost packet early when later packets arrive without it. Here nothing follows: the next message waits for the
         answer to this one. So both must wait for a timer, the RTO. SCTP's is never below {rto_min_of(data, 'sctp')} ms (RFC 9260 asks for that,
         and <code>net.sctp.rto_min</code> says it), TCP's never below 200 ms; and TCP sends a probe even earlier.</p>
