@@ -1,0 +1,127 @@
+/*
+ * protocol.h - what a program (front/) and the stack (stack/) say to each other.
+ *
+ * A program's SCTP socket is an AF_UNIX SOCK_SEQPACKET socket, and the stack has its peer. What
+ * the program sends is a record, and a record is a message of SCTP's. The other way a message
+ * travels in records of CHUNK_SIZE bytes and one that is shorter, so that a plain read with a
+ * usual buffer never cuts a record off.
+ *
+ * All else is asked for: a request and its reply, over a connection of their own to the address
+ * where the stack listens.
+ *
+ * Addresses are abstract (unix(7)), so each network namespace has its own:
+ *     sctp/UID/UDP-PORT                  the stack of a user and a UDP port
+ *     sctp/UID/UDP-PORT/FAMILY/ID        a program's socket; FAMILY 4 or 6, ID 16 hex digits
+ */
+#ifndef USERLAND_PROTOCOL_H
+#define USERLAND_PROTOCOL_H
+
+#include <stdint.h>
+
+#define PROTOCOL_STACK_FORMAT "sctp/%u/%u"
+#define PROTOCOL_SOCKET_FORMAT PROTOCOL_STACK_FORMAT "/%c/%016llx"
+#define PROTOCOL_UDP_PORT 9899 /* registered for SCTP in UDP (RFC 6951) */
+
+/*
+ * A record of this size is continued by the next one, unless a descriptor comes with it
+ * (SCM_RIGHTS, so MSG_CTRUNC for whoever does not ask for it): then the message ends there. With
+ * the kernel's own bookkeeping it fits into a page.
+ */
+#define CHUNK_SIZE 3712
+
+#define MESSAGE_MAX (4 * 1024 * 1024) /* of a message of a program's, whatever its buffer size */
+
+/*
+ * The first record of a socket's says nothing: it makes the socket unwritable, for send and for
+ * poll, until there is an association. (A socket is writable while a quarter of its buffer is in
+ * use, net/unix/af_unix.c.) Twice: what is left of the buffer must not be enough for poll.
+ */
+#define FILLER_SIZE 80000
+
+/*
+ * What a program may know of its socket without a question stands in SO_RCVLOWAT of the socket
+ * itself, which a SEQPACKET socket has no other use for: all processes that share the socket see
+ * it. The upper half tells that it is one of ours.
+ */
+#define MARK_MAGIC 0x5c790000
+#define MARK_MASK 0x7fff0000
+enum mark {
+    MARK_CONNECTED = 0x01, /* there is, or was, an association: send and recv go ahead */
+    MARK_LISTENING = 0x02, /* records are connections to accept */
+    MARK_LINGER = 0x04,    /* SO_LINGER with a time: close has to wait */
+    MARK_SNDRCV = 0x08,    /* SCTP_EVENTS, data_io: messages have a head, and that is shown */
+    MARK_RCVINFO = 0x10,   /* SCTP_RECVRCVINFO: likewise */
+    MARK_NXTINFO = 0x20,   /* SCTP_RECVNXTINFO: likewise */
+    MARK_NOTES = 0x40,     /* other events: notifications have a head */
+    MARK_UNMAPPED = 0x80   /* SCTP_I_WANT_MAPPED_V4_ADDR is off */
+};
+#define MARK_HEADS (MARK_SNDRCV | MARK_RCVINFO | MARK_NXTINFO | MARK_NOTES)
+
+/*
+ * A record of its own before a message, in both directions, where there is more to say than bytes.
+ * No message is taken for one: nobody else knows the socket's ID.
+ */
+#define HEAD_MAGIC UINT64_C(0x53435450206d7367)
+enum head_flag {
+    HEAD_NOTIFICATION = 0x01, /* the message is a notification, in Linux' form */
+    HEAD_INFO_GIVEN = 0x02    /* of a send: SNDRCV, SNDINFO or PRINFO was given */
+};
+struct record_head {
+    uint64_t magic, id;
+    uint32_t flags;
+    uint32_t size; /* of the message that follows */
+    uint16_t stream, ssn, sctp_flags, policy;
+    uint32_t ppid, context, tsn, cumtsn, policy_value;
+    int32_t association;
+};
+
+/* A new connection, in a record of a listening socket, with its descriptor (SCM_RIGHTS). */
+struct record_connection {
+    uint32_t marks;
+    uint32_t address_size;
+    unsigned char address[28]; /* sockaddr_in or sockaddr_in6 */
+};
+
+enum request_kind {
+    REQUEST_BIND,     /* payload: address */
+    REQUEST_LISTEN,   /* number: backlog */
+    REQUEST_CONNECT,  /* payload: address; flag: REQUEST_WAIT */
+    REQUEST_WAIT_FOR_CONNECT,
+    REQUEST_SHUTDOWN, /* number: how */
+    REQUEST_SOCKNAME,
+    REQUEST_PEERNAME,
+    REQUEST_GET,      /* level, number: option; payload: what the buffer holds */
+    REQUEST_SET,      /* level, number: option; payload: value */
+    REQUEST_MAY_SEND, /* why does a send not go ahead? payload: destination, or none */
+    REQUEST_MAY_RECEIVE,
+    REQUEST_LINGER,   /* number: seconds; the reply comes when the association has ended */
+    REQUEST_REPLACE,  /* other: the socket that this one takes the place of */
+    REQUEST_CAPTURE,  /* with a descriptor: packets go into that file, too */
+    REQUEST_LIST      /* number: the first line that is wanted */
+};
+
+enum request_flag {
+    REQUEST_WAIT = 0x01,     /* the caller waits: it is not O_NONBLOCK */
+    REQUEST_HAS_INIT = 0x02  /* MAY_SEND: init holds an SCTP_INIT */
+};
+
+struct request {
+    uint32_t kind, flags;
+    uint64_t id, other;
+    int32_t level, number;
+    uint32_t timeout_ms; /* of a wait; 0: none */
+    uint32_t size;       /* of the payload behind it */
+    uint16_t init[4];    /* struct sctp_initmsg */
+};
+
+/* A reply's payload is at most as long as a request's. */
+#define PAYLOAD_MAX 65536
+
+struct reply {
+    int32_t error; /* an errno, or 0 */
+    int32_t value; /* of the call */
+    uint32_t marks; /* the socket's, from now on */
+    uint32_t size;  /* of the payload behind it */
+};
+
+#endif

@@ -1,0 +1,36 @@
+/* address.h - an IP address and a port, in the one form that the stack uses inside. */
+#ifndef STACK_ADDRESS_H
+#define STACK_ADDRESS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* IPv4 is v4-mapped; the wildcard of IPv4 is ::ffff:0.0.0.0. The port is in host order. */
+struct address {
+    struct in6_addr ip;
+    uint32_t scope; /* interface, of a link-local address */
+    uint16_t port;
+};
+
+bool address_is_v4(const struct in6_addr *ip);
+bool address_is_any(const struct in6_addr *ip);
+bool address_is_loopback(const struct in6_addr *ip);
+bool address_is_multicast(const struct in6_addr *ip); /* or broadcast, or class E */
+bool address_same_ip(const struct address *a, const struct address *b); /* and interface */
+
+/* The wildcard of a family: AF_INET or AF_INET6. */
+struct address address_any(int family);
+
+/* Takes over what bytes of that size hold: AF_INET or AF_INET6. 0, or -1 when neither. */
+int address_read(struct address *address, const void *bytes, size_t size);
+
+/* Gives it in the form of a socket of that family. Returns its size. */
+socklen_t address_write(const struct address *address, int family, struct sockaddr_storage *to);
+
+/* "127.0.0.1:4444", "[::1]:4444"; text: of at least ADDRESS_TEXT bytes. */
+#define ADDRESS_TEXT 80
+const char *address_print(const struct address *address, char *text);
+
+#endif

@@ -1,0 +1,15 @@
+/* notify.h - notifications (RFC 6458, section 6): usrsctp's structs, rewritten as Linux'. */
+#ifndef STACK_NOTIFY_H
+#define STACK_NOTIFY_H
+
+#include "socket.h"
+
+#define NOTE_MAX 4096
+
+/* Rewrites one as Linux has it. Returns its size in to, of NOTE_MAX bytes; 0 for one that Linux
+ * does not have, or that the program has not subscribed to (any more). */
+size_t notify_translate(const struct sock *sock, const void *raw, size_t size, void *to);
+/* What tells of a connect that has failed: usrsctp's own is lost with its socket. */
+size_t notify_refusal(const struct sock *sock, void *to);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * options.h - getsockopt and setsockopt: Linux' options (6.1), in usrsctp's terms.
+ *
+ * What returns int returns 0, or -1 with errno as Linux has it.
+ */
+#ifndef STACK_OPTIONS_H
+#define STACK_OPTIONS_H
+
+#include "socket.h"
+
+int options_set(struct sock *sock, int level, int name, const void *value, size_t size);
+/* value: what the program's buffer holds, and then what Linux would put there; *size likewise. */
+int options_get(struct sock *sock, int level, int name, void *value, socklen_t *size);
+
+/* usrsctp's own options, kept for the next usrsctp socket of one that is not connected yet. */
+int options_stack_set(struct sock *sock, int level, int name, const void *value, size_t size);
+int options_stack_get(struct sock *sock, int level, int name, void *value, size_t size);
+
+int options_prepare(struct sock *sock, struct socket *so); /* a new usrsctp socket */
+void options_inherit(struct sock *sock, const struct sock *listener);
+void options_free(struct sock *sock);
+
+int32_t options_association_id(struct sock *sock);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+ * socket.h - a program's SCTP socket: its life from socket() to the end of its association.
+ *
+ * Each has two partners: record_watch.fd is the stack's end of the program's AF_UNIX socket, and
+ * so is usrsctp's socket. transfer.c carries data between the two.
+ */
+#ifndef STACK_SOCKET_H
+#define STACK_SOCKET_H
+
+#include "address.h"
+#include "loop.h"
+#include "wire.h"
+#include <usrsctp.h>
+
+#define SOCKET_BUFFER 212992 /* net.core.{r,w}mem_default of a stock kernel */
+
+enum socket_state { SOCKET_CLOSED, SOCKET_LISTENING, SOCKET_CONNECTING, SOCKET_CONNECTED };
+
+/* Options that a socket keeps itself, and hands on to the ones that it accepts. */
+struct socket_options {
+    bool reuse_address, reuse_port, v6only;
+    bool v4_unmapped; /* SCTP_I_WANT_MAPPED_V4_ADDR is off */
+    bool want_rcvinfo, want_nxtinfo;
+    uint16_t subscribed;             /* SCTP_EVENTS, a bit per member of lx_event_subscribe */
+    int send_buffer, receive_buffer; /* as SO_SNDBUF and SO_RCVBUF report them */
+    struct linger linger;
+    struct timeval receive_timeout, send_timeout;
+};
+
+struct pending;
+struct held;
+struct replay;
+struct sock {
+    struct watch record_watch; /* first; fd -1 once the stack's end is closed */
+    uint64_t id;
+    int family; /* AF_INET, AF_INET6 */
+    enum socket_state state;
+    struct socket *so; /* usrsctp's; NULL where there is none (any more) */
+    struct socket_options options;
+    struct replay *replay; /* options to set again on a new usrsctp socket (options.c) */
+
+    int error;           /* SO_ERROR */
+    bool error_reported; /* usrsctp's own error has been taken: no association any more */
+    bool was_connected;
+    bool has_filler;   /* the filler is still in the way */
+    bool closing;      /* the program has closed it */
+    bool aborting;     /* ... with unread data, or with SO_LINGER {1, 0} */
+    bool shut_read, shut_write;
+    bool peer_ended;   /* the peer's SHUTDOWN came before ours */
+    bool ended;        /* the program has been told the end of the file */
+    bool listens_for_good; /* after a shutdown that failed, Linux' listen does too */
+    bool measured;     /* the round trip, without what the handshake lost */
+    bool has_head;     /* the record before was a head, and belongs to the next one */
+
+    uint16_t port;       /* as the program and the peer know it; 0: not bound */
+    uint16_t inner_port; /* as usrsctp knows it (ports.h) */
+    unsigned address_count;
+    struct address *addresses; /* bound to: one wildcard, or those that bind and bindx named */
+    struct sock *port_next, **port_link;
+    struct link *link; /* to the peer */
+    uint16_t peer_port;
+
+    unsigned backlog;
+    struct pending *pending, **pending_end; /* connections that the program has not got yet */
+    unsigned pending_count;
+
+    struct held *to_program, *to_peer; /* what one side could not take yet (transfer.c) */
+    struct control *waiter;            /* who waits for connect, or for the end */
+    bool changed;
+    struct sock *changed_next, *next, **link_to_this, *id_next;
+};
+
+/* ---- life. What returns int returns 0, or -1 with errno as Linux has it. */
+
+/* A program has opened its end; fd: the stack's, which becomes the socket's. NULL with errno. */
+struct sock *sock_open(int fd, uint64_t id, int family);
+struct sock *sock_find(uint64_t id);
+int sock_bind(struct sock *sock, const struct address *address);
+int sock_listen(struct sock *sock, int backlog);
+/* Sends INIT; 0 means that the association is being set up. */
+int sock_connect(struct sock *sock, const struct address *peer);
+int sock_shutdown(struct sock *sock, int how);
+void sock_close(struct sock *sock);            /* the program has closed it */
+void sock_fail(struct sock *sock, int error);  /* the association is lost */
+void sock_refresh(struct sock *sock);          /* takes over what usrsctp says has happened */
+void sock_changed(struct sock *sock);          /* to be looked at before the loop sleeps */
+
+/* ---- what it is */
+bool sock_has_association(const struct sock *sock); /* one is there, or is being set up */
+int sock_association_state(struct sock *sock);      /* usrsctp's SCTP_ESTABLISHED ..., or -1 */
+struct address sock_peer(const struct sock *sock);
+struct address sock_name(const struct sock *sock);
+uint32_t sock_marks(const struct sock *sock); /* MARK_* of protocol.h */
+/* An address that a program has passed, checked as Linux does for that socket. */
+int sock_read_address(const struct sock *sock, const void *bytes, size_t size,
+                      struct address *address);
+/* In the form that this socket's program expects. Returns its size. */
+socklen_t sock_write_address(const struct sock *sock, const struct address *address,
+                             struct sockaddr_storage *to);
+/* usrsctp's name for a peer, or for ourselves with no link. */
+union stack_name {
+    struct sockaddr any;
+    struct sockaddr_conn conn;
+    struct sockaddr_storage room; /* usrsctp copies that much */
+};
+union stack_name sock_stack_name(uint16_t inner_port, struct link *link);
+
+#endif

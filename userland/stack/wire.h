@@ -1,0 +1,59 @@
+/*
+ * wire.h - SCTP packets to and from UDP (RFC 6951).
+ *
+ * usrsctp runs on AF_CONN sockets: packets go in and out through functions of ours, and what it
+ * takes for the address of a peer is a pointer of ours, to a link.
+ */
+#ifndef STACK_WIRE_H
+#define STACK_WIRE_H
+
+#include "address.h"
+
+/* Listeners are found on one UDP port; associations go out from another one, of the kernel's
+ * choice. Both ends of an association may be in this stack. */
+enum wire_side { WIRE_LISTEN, WIRE_CONNECT, WIRE_SIDES };
+
+/* A way to a peer host: what the addresses of one UDP datagram say. */
+struct link {
+    struct address remote; /* port: UDP */
+    struct address local;  /* no port */
+    enum wire_side side;
+    unsigned users; /* sockets that hold it */
+    uint64_t used_ms;
+    struct link *next; /* in its bucket, or in the list of free ones */
+};
+
+/* What the upper layer does with what comes in. */
+struct wire_handlers {
+    /* An INIT for that port: may it go to the stack? Else it is refused with ABORT. */
+    bool (*welcome)(uint16_t port, const struct address *local);
+    /* A packet of the handshake's, from the peer, is about to go to the stack (before: true),
+     * or has gone there. */
+    void (*handshake)(struct link *link, uint16_t port, bool before);
+    /* The port inside of usrsctp for a port on the wire, and the other way round (ports.h). */
+    uint16_t (*inner_port)(uint16_t port, const struct address *local);
+    uint16_t (*outer_port)(uint16_t inner_port);
+    /* ICMP: nobody is there. */
+    void (*refused)(const struct address *remote);
+};
+
+void wire_start(uint16_t udp_port, const struct wire_handlers *handlers);
+uint16_t wire_udp_port(void);
+
+/* Opens that UDP socket, if it is not open. 0, or -1 with errno (EADDRINUSE). */
+int wire_open(enum wire_side side);
+
+/* The link for these addresses, a new one if there is none; NULL without memory. */
+struct link *wire_link(const struct address *remote, const struct address *local,
+                       enum wire_side side);
+void wire_hold(struct link *link);
+void wire_drop(struct link *link);
+
+/* Which local address leads to the remote one, and how large may an IP packet be there?
+ * 0, or -1 with errno (ENETUNREACH ...). */
+int wire_route(const struct address *remote, struct address *local, uint32_t *mtu);
+
+/* For usrsctp_init: sends a packet over a link. */
+int wire_output(void *link, void *packet, size_t size, uint8_t tos, uint8_t set_df);
+
+#endif
