@@ -53,23 +53,25 @@ enum mark {
     MARK_RCVINFO = 0x10,   /* SCTP_RECVRCVINFO: likewise */
     MARK_NXTINFO = 0x20,   /* SCTP_RECVNXTINFO: likewise */
     MARK_NOTES = 0x40,     /* other events: notifications have a head */
-    MARK_UNMAPPED = 0x80   /* SCTP_I_WANT_MAPPED_V4_ADDR is off */
+    MARK_PARTS = 0x80,     /* the beginning of the next message has been read: SO_PEEK_OFF */
+    MARK_STREAMS = 0x7f00, /* how many there are to send on, or 127 of them */
+    MARK_ASK = 0x8000      /* the stack has to look at every message that is to be sent */
 };
+#define MARK_STREAMS_SHIFT 8
 #define MARK_HEADS (MARK_SNDRCV | MARK_RCVINFO | MARK_NXTINFO | MARK_NOTES)
 
 /*
- * A record of its own before a message, in both directions, where there is more to say than bytes.
- * No message is taken for one: nobody else knows the socket's ID.
+ * What a record begins with, in both directions, where there is more to say than bytes. Such a
+ * record is not cut into chunks. No message is taken for a head: nobody else knows the socket's ID.
  */
 #define HEAD_MAGIC UINT64_C(0x53435450206d7367)
 enum head_flag {
     HEAD_NOTIFICATION = 0x01, /* the message is a notification, in Linux' form */
-    HEAD_INFO_GIVEN = 0x02    /* of a send: SNDRCV, SNDINFO or PRINFO was given */
+    HEAD_CONTINUED = 0x02     /* the message goes on in the next record */
 };
 struct record_head {
     uint64_t magic, id;
     uint32_t flags;
-    uint32_t size; /* of the message that follows */
     uint16_t stream, ssn, sctp_flags, policy;
     uint32_t ppid, context, tsn, cumtsn, policy_value;
     int32_t association;
@@ -77,7 +79,6 @@ struct record_head {
 
 /* A new connection, in a record of a listening socket, with its descriptor (SCM_RIGHTS). */
 struct record_connection {
-    uint32_t marks;
     uint32_t address_size;
     unsigned char address[28]; /* sockaddr_in or sockaddr_in6 */
 };
@@ -86,13 +87,13 @@ enum request_kind {
     REQUEST_BIND,     /* payload: address */
     REQUEST_LISTEN,   /* number: backlog */
     REQUEST_CONNECT,  /* payload: address; flag: REQUEST_WAIT */
-    REQUEST_WAIT_FOR_CONNECT,
+    REQUEST_AWAIT,    /* the association that is being set up */
     REQUEST_SHUTDOWN, /* number: how */
     REQUEST_SOCKNAME,
     REQUEST_PEERNAME,
     REQUEST_GET,      /* level, number: option; payload: what the buffer holds */
     REQUEST_SET,      /* level, number: option; payload: value */
-    REQUEST_MAY_SEND, /* why does a send not go ahead? payload: destination, or none */
+    REQUEST_MAY_SEND, /* may a send go ahead? payload: destination, or none */
     REQUEST_MAY_RECEIVE,
     REQUEST_LINGER,   /* number: seconds; the reply comes when the association has ended */
     REQUEST_REPLACE,  /* other: the socket that this one takes the place of */
@@ -102,16 +103,17 @@ enum request_kind {
 
 enum request_flag {
     REQUEST_WAIT = 0x01,     /* the caller waits: it is not O_NONBLOCK */
-    REQUEST_HAS_INIT = 0x02  /* MAY_SEND: init holds an SCTP_INIT */
+    REQUEST_HAS_INIT = 0x02, /* MAY_SEND: init holds an SCTP_INIT */
+    REQUEST_BLOCKING = 0x04  /* the call would block, but asks no more than why */
 };
 
 struct request {
     uint32_t kind, flags;
     uint64_t id, other;
     int32_t level, number;
-    uint32_t timeout_ms; /* of a wait; 0: none */
-    uint32_t size;       /* of the payload behind it */
+    uint32_t size; /* of the payload behind it; GET: of the buffer */
     uint16_t init[4];    /* struct sctp_initmsg */
+    uint32_t stream, message_size; /* MAY_SEND */
 };
 
 /* A reply's payload is at most as long as a request's. */

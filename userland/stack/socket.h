@@ -27,9 +27,10 @@ struct socket_options {
     struct timeval receive_timeout, send_timeout;
 };
 
-struct pending;
-struct held;
-struct replay;
+struct held;    /* transfer.c */
+struct replay;  /* options.c */
+struct control; /* control.c */
+
 struct sock {
     struct watch record_watch; /* first; fd -1 once the stack's end is closed */
     uint64_t id;
@@ -39,18 +40,18 @@ struct sock {
     struct socket_options options;
     struct replay *replay; /* options to set again on a new usrsctp socket (options.c) */
 
-    int error;           /* SO_ERROR */
-    bool error_reported; /* usrsctp's own error has been taken: no association any more */
+    int error;             /* SO_ERROR */
+    bool error_reported;   /* usrsctp's own error has been taken: no association any more */
     bool was_connected;
-    bool has_filler;   /* the filler is still in the way */
-    bool closing;      /* the program has closed it */
-    bool aborting;     /* ... with unread data, or with SO_LINGER {1, 0} */
+    bool has_filler;       /* the first record, which makes the socket unwritable, is still there */
+    bool waits_for_room;   /* of record_watch.fd: EPOLLOUT */
     bool shut_read, shut_write;
-    bool peer_ended;   /* the peer's SHUTDOWN came before ours */
-    bool ended;        /* the program has been told the end of the file */
+    bool peer_ended;       /* the peer's SHUTDOWN came before ours */
+    bool drained;          /* after shut_write: all that the program has sent has gone to usrsctp */
+    bool closed;           /* by the program */
+    bool aborts;           /* ... with unread data, or with SO_LINGER {1, 0} */
     bool listens_for_good; /* after a shutdown that failed, Linux' listen does too */
-    bool measured;     /* the round trip, without what the handshake lost */
-    bool has_head;     /* the record before was a head, and belongs to the next one */
+    bool measured;         /* the round trip, without what the handshake lost */
 
     uint16_t port;       /* as the program and the peer know it; 0: not bound */
     uint16_t inner_port; /* as usrsctp knows it (ports.h) */
@@ -60,37 +61,65 @@ struct sock {
     struct link *link; /* to the peer */
     uint16_t peer_port;
 
-    unsigned backlog;
-    struct pending *pending, **pending_end; /* connections that the program has not got yet */
+    /* Of one that listens. */
+    unsigned backlog, offered_size; /* of one connection that waits for accept, in the kernel */
+    struct sock *pending, **pending_end; /* those that the kernel had no room for yet */
     unsigned pending_count;
+    struct sock *pending_next;
+    int pending_fd; /* the program's end, of one that is pending; else -1 */
 
     struct held *to_program, *to_peer; /* what one side could not take yet (transfer.c) */
-    struct control *waiter;            /* who waits for connect, or for the end */
+    struct control *waiter;            /* who waits for connect, or for the end (control.c) */
+    uint64_t linger_until_ns;
     bool changed;
     struct sock *changed_next, *next, **link_to_this, *id_next;
 };
+
+/* What the upper layers do when something happens. */
+struct sock_handlers {
+    void (*records)(struct watch *watch, uint32_t events); /* the program sent, or closed */
+    void (*changed)(struct sock *sock);                    /* usrsctp's socket changed */
+    void (*settled)(struct sock *sock, int error); /* the association is up, or has failed */
+    void (*freed)(struct sock *sock);              /* the last that is heard of it */
+};
+void sock_start(const struct sock_handlers *handlers);
+/* All that has changed is looked at; to be called before the loop sleeps. */
+void sock_handle_changes(void);
+/* About once per second: sockets of ended associations that their programs have closed are freed. */
+void sock_sweep(void);
+unsigned sock_count(void);
+struct sock *sock_first(void); /* of all, by sock->next */
 
 /* ---- life. What returns int returns 0, or -1 with errno as Linux has it. */
 
 /* A program has opened its end; fd: the stack's, which becomes the socket's. NULL with errno. */
 struct sock *sock_open(int fd, uint64_t id, int family);
 struct sock *sock_find(uint64_t id);
+/* An association has come in over usrsctp's socket of a listener. *fd: the program's end. */
+struct sock *sock_accepted(struct sock *listener, struct socket *so, const struct sockaddr_conn *peer,
+                           int *fd);
 int sock_bind(struct sock *sock, const struct address *address);
 int sock_listen(struct sock *sock, int backlog);
-/* Sends INIT; 0 means that the association is being set up. */
+/* Sends INIT; 0: the association is being set up. */
 int sock_connect(struct sock *sock, const struct address *peer);
 int sock_shutdown(struct sock *sock, int how);
-void sock_close(struct sock *sock);            /* the program has closed it */
-void sock_fail(struct sock *sock, int error);  /* the association is lost */
-void sock_refresh(struct sock *sock);          /* takes over what usrsctp says has happened */
-void sock_changed(struct sock *sock);          /* to be looked at before the loop sleeps */
+void sock_drained(struct sock *sock); /* all records of one that is shut down have gone out */
+void sock_replace(struct sock *old, struct sock *fresh); /* fresh gets all but its own end */
+void sock_fail(struct sock *sock, int error);            /* the association is lost */
+/* The program is told the end of the file (or error), and the association is left to itself. */
+void sock_end(struct sock *sock, int error);
+void sock_close(struct sock *sock, bool aborts);  /* the program has closed it; frees it */
+void sock_refresh(struct sock *sock);             /* takes over what usrsctp says has happened */
+void sock_changed(struct sock *sock);             /* to be looked at before the loop sleeps */
+void sock_watch_room(struct sock *sock, bool on); /* records() when the program has read */
 
 /* ---- what it is */
 bool sock_has_association(const struct sock *sock); /* one is there, or is being set up */
 int sock_association_state(struct sock *sock);      /* usrsctp's SCTP_ESTABLISHED ..., or -1 */
+bool sock_peer_ended(struct sock *sock);            /* its SHUTDOWN has come, before ours */
 struct address sock_peer(const struct sock *sock);
 struct address sock_name(const struct sock *sock);
-uint32_t sock_marks(const struct sock *sock); /* MARK_* of protocol.h */
+uint32_t sock_marks(struct sock *sock); /* MARK_* of protocol.h */
 /* An address that a program has passed, checked as Linux does for that socket. */
 int sock_read_address(const struct sock *sock, const void *bytes, size_t size,
                       struct address *address);

@@ -1,0 +1,326 @@
+/* Questions to the stack, and new sockets. See ask.h and ../protocol.h. */
+#include "ask.h"
+#include "start.h"
+#include "system.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/un.h>
+
+int marks_of(int fd)
+{
+    int value = 0, saved = errno;
+    socklen_t size = sizeof(value);
+
+    int result = k_getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, &size);
+    errno = saved;
+    return result == 0 && (value & MARK_MASK) == MARK_MAGIC ? value & ~MARK_MASK : -1;
+}
+
+void set_marks(int fd, int marks)
+{
+    int value = MARK_MAGIC | marks, saved = errno;
+
+    k_setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
+    errno = saved;
+}
+
+/* ---- names */
+
+struct name {
+    struct sockaddr_un address;
+    socklen_t size;
+};
+
+static struct name abstract_name(const char *text)
+{
+    struct name name = {.address = {.sun_family = AF_UNIX}};
+
+    size_t length = strnlen(text, sizeof(name.address.sun_path) - 1);
+    memcpy(name.address.sun_path + 1, text, length);
+    name.size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+    return name;
+}
+
+static struct name stack_name(unsigned udp_port)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), PROTOCOL_STACK_FORMAT, (unsigned)geteuid(), udp_port);
+    return abstract_name(text);
+}
+
+/* Which socket is it, and whose? 0, or -1 for one that the stack does not know. */
+static int read_name(int fd, unsigned *uid, unsigned *udp_port, uint64_t *id)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    socklen_t size = sizeof(address) - 1;
+    unsigned long long number;
+    char family;
+
+    if (k_getsockname(fd, &address, &size) == -1 || address.sun_family != AF_UNIX ||
+        size <= offsetof(struct sockaddr_un, sun_path) || address.sun_path[0] != '\0')
+        return -1;
+    ((char *)&address)[size] = '\0';
+    if (sscanf(address.sun_path + 1, "sctp/%u/%u/%c/%llx", uid, udp_port, &family, &number) != 4)
+        return -1;
+    *id = number;
+    return 0;
+}
+
+uint64_t id_of(int fd)
+{
+    unsigned uid, udp_port;
+    uint64_t id;
+    int saved = errno;
+
+    int result = read_name(fd, &uid, &udp_port, &id);
+    errno = saved;
+    return result == 0 ? id : 0;
+}
+
+unsigned udp_port_of(int fd)
+{
+    unsigned uid, udp_port;
+    uint64_t id;
+    int saved = errno;
+
+    int result = read_name(fd, &uid, &udp_port, &id);
+    errno = saved;
+    return result == 0 ? udp_port : 0;
+}
+
+/* ---- one question */
+
+/* The socket's own time limit for connect and send is the question's, too. */
+static void limit_wait(int fd, int connection)
+{
+    struct timeval limit;
+    socklen_t size = sizeof(limit);
+
+    if (k_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &size) == 0)
+        k_setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &limit, size);
+}
+
+static int send_request(int connection, const struct request *request, const void *payload)
+{
+    struct iovec parts[2] = {{(void *)(uintptr_t)request, sizeof(*request)},
+                             {(void *)(uintptr_t)payload, payload == NULL ? 0 : request->size}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent;
+
+    do
+        sent = k_sendmsg(connection, &message, MSG_NOSIGNAL);
+    while (sent == -1 && errno == EINTR);
+    return sent == -1 ? -1 : 0;
+}
+
+static void close_descriptor(void *fd)
+{
+    k_close(*(int *)fd);
+}
+
+/* A wait goes through libc, where the thread can be cancelled; the connection is closed then. */
+static ssize_t receive_reply(int connection, struct msghdr *message, bool waits)
+{
+    ssize_t got;
+
+    if (waits) {
+        pthread_cleanup_push(close_descriptor, &connection);
+        got = recvmsg(connection, message, 0);
+        pthread_cleanup_pop(0);
+        return got;
+    }
+    do
+        got = k_recvmsg(connection, message, 0);
+    while (got == -1 && errno == EINTR);
+    return got;
+}
+
+static int exchange(int connection, const struct request *request, const void *payload,
+                    struct answer *answer, struct reply *reply)
+{
+    struct iovec parts[2] = {{reply, sizeof(*reply)},
+                             {answer == NULL ? NULL : answer->bytes,
+                              answer == NULL ? 0 : answer->room}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+    if (send_request(connection, request, payload) == -1)
+        return -1;
+    ssize_t got = receive_reply(connection, &message, (request->flags & REQUEST_WAIT) != 0);
+    if (got == -1)
+        return -1;
+    if (got < (ssize_t)sizeof(*reply)) {
+        errno = ECONNRESET;
+        return -1;
+    }
+    if (answer != NULL)
+        answer->room = reply->size;
+    return 0;
+}
+
+static int connect_name(const struct name *name)
+{
+    int fd = k_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd == -1)
+        return -1;
+    if (k_connect(fd, &name->address, name->size) == 0)
+        return fd;
+    int error = errno;
+    k_close(fd);
+    errno = error;
+    return -1;
+}
+
+/* The stack has ended, or lost the socket: that is what a reset looks like. */
+static int lost(void)
+{
+    if (errno == ECONNREFUSED || errno == EPIPE || errno == ENOTCONN)
+        errno = ECONNRESET;
+    return -1;
+}
+
+/* A connection to the stack that the socket belongs to; fills in the request's ID. -1 with errno. */
+static int reach_stack(int fd, struct request *request)
+{
+    unsigned uid, udp_port;
+    char text[64];
+
+    if (read_name(fd, &uid, &udp_port, &request->id) == -1) {
+        errno = EBADF;
+        return -1;
+    }
+    snprintf(text, sizeof(text), PROTOCOL_STACK_FORMAT, uid, udp_port);
+    struct name name = abstract_name(text);
+    int connection = connect_name(&name);
+    if (connection != -1 && ((request->flags & REQUEST_WAIT) && request->kind != REQUEST_LINGER)
+        limit_wait(fd, connection);
+    return connection;
+}
+
+int ask(int fd, struct request *request, const void *payload, size_t size, struct answer *answer)
+{
+    struct reply reply = {0};
+    int before = marks_of(fd), saved = errno;
+
+    if (payload != NULL)
+        request->size = (uint32_t)size;
+    int connection = reach_stack(fd, request);
+    if (connection == -1)
+        return lost();
+    int result = exchange(connection, request, payload, answer, &reply);
+    int error = errno;
+    k_close(connection);
+    errno = error;
+    if (result == -1)
+        return lost();
+    int after = (int)reply.marks | (before & MARK_PARTS);
+    if (after != before)
+        set_marks(fd, after);
+    errno = reply.error == 0 ? saved : reply.error;
+    return reply.error == 0 ? reply.value : -1;
+}
+
+int close_and_ask(int fd, struct request *request)
+{
+    struct reply reply;
+    int connection = reach_stack(fd, request);
+    int result = k_close(fd), saved = errno;
+
+    if (connection != -1) {
+        (void)exchange(connection, request, NULL, NULL, &reply);
+        k_close(connection);
+    }
+    errno = saved;
+    return result;
+}
+
+/* ---- a new socket */
+
+/* A name that no other socket has. */
+static int bind_to_id(int fd, int domain, unsigned udp_port)
+{
+    unsigned long long id = 0;
+    char text[96];
+
+    for (int i = 0; i < 100; i++) {
+        if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
+            id = (unsigned long long)(uintptr_t)&id * 2654435761u + (unsigned)getpid() + (unsigned)i;
+        snprintf(text, sizeof(text), PROTOCOL_SOCKET_FORMAT, (unsigned)geteuid(), udp_port,
+                 domain == AF_INET ? '4' : '6', id);
+        struct name name = abstract_name(text);
+        if (k_bind(fd, &name.address, name.size) == 0)
+            return 0;
+        if (errno != EADDRINUSE)
+            return -1;
+    }
+    return -1;
+}
+
+/* Anybody can have taken the stack's address. */
+static int check_owner(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+
+    if (k_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == -1)
+        return -1;
+    if (peer.uid == geteuid() || peer.uid == 0)
+        return 0;
+    errno = EACCES;
+    return -1;
+}
+
+static int connect_to_stack(int fd, unsigned udp_port)
+{
+    struct name name = stack_name(udp_port);
+
+    for (int attempts = 0; attempts < 1000; attempts++) {
+        if (k_connect(fd, &name.address, name.size) == 0)
+            return check_owner(fd);
+        if (errno == EINTR)
+            continue;
+        if (errno != ECONNREFUSED || start_stack(&name.address, name.size, udp_port) == -1)
+            return -1;
+    }
+    return -1;
+}
+
+/* See FILLER_SIZE; and a record may be as large as SO_SNDBUF says, which it is short of by 32. */
+static int prepare(int fd)
+{
+    static const char filler[FILLER_SIZE];
+    struct iovec part = {(void *)(uintptr_t)filler, sizeof(filler)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    int buffer, zero = 0;
+    socklen_t size = sizeof(buffer);
+
+    if (k_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &size) == -1)
+        return -1;
+    buffer = buffer / 2 + 32;
+    if (k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)) == -1 ||
+        k_setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == -1 ||
+        k_sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1)
+        return -1;
+    set_marks(fd, 0);
+    return 0;
+}
+
+int ask_for_socket(int domain, int type, unsigned udp_port)
+{
+    int fd = k_socket(AF_UNIX, SOCK_SEQPACKET | (type & SOCK_CLOEXEC), 0);
+
+    if (fd == -1)
+        return -1;
+    if (bind_to_id(fd, domain, udp_port) == 0 && connect_to_stack(fd, udp_port) == 0 &&
+        prepare(fd) == 0 &&
+        ((type & SOCK_NONBLOCK) == 0 || k_fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0))
+        return fd;
+    int error = errno;
+    k_close(fd);
+    errno = error;
+    return -1;
+}

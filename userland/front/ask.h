@@ -1,0 +1,45 @@
+/*
+ * ask.h - which descriptors are SCTP sockets of the stack's, and questions to the stack.
+ *
+ * There is no table: what there is to know of a socket stands in the socket itself, so that it
+ * holds for every process that shares it. Nothing here takes a lock or memory, so that all of it
+ * may be called in signal handlers and after vfork.
+ */
+#ifndef FRONT_ASK_H
+#define FRONT_ASK_H
+
+#include "../protocol.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#define LOCAL __attribute__((visibility("hidden")))
+
+/* The marks (MARK_*) of a socket of the stack's, or -1 for any other descriptor. Keeps errno. */
+LOCAL int marks_of(int fd);
+LOCAL void set_marks(int fd, int marks);
+
+struct answer {
+    void *bytes; /* NULL: none is wanted */
+    size_t room;
+};
+
+/*
+ * Asks the stack about a socket, or does something to it; request.id and .size are filled in.
+ * Returns the reply's value, or -1 with errno: the stack's, or ECONNRESET when there is no stack
+ * any more. With REQUEST_WAIT in its flags it can last, and can be interrupted and cancelled.
+ */
+LOCAL int ask(int fd, struct request *request, const void *payload, size_t size,
+              struct answer *answer);
+
+/* Likewise, but the socket is closed first: the request is about its end. */
+LOCAL int close_and_ask(int fd, struct request *request);
+
+/* socket(2). udp_port names the stack; one is started where there is none. -1 with errno. */
+LOCAL int ask_for_socket(int domain, int type, unsigned udp_port);
+
+/* The socket's ID, and the UDP port of its stack; 0 where it has none. */
+LOCAL uint64_t id_of(int fd);
+LOCAL unsigned udp_port_of(int fd);
+
+#endif

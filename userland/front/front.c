@@ -1,0 +1,593 @@
+/*
+ * front.c - libc's names, in front of the kernel and the stack.
+ *
+ * socket() asks the kernel for SCTP first, and the stack where the kernel has none; SCTP_STACK
+ * chooses otherwise. Every other call looks whether its descriptor is one of the stack's; if not,
+ * and for all that needs no question, it goes to libc. What is not here (poll, dup, fcntl, close,
+ * sendfile ...) is the kernel's own on the kernel's own descriptor.
+ *
+ * Linked into a program, or preloaded by withusrsctp.
+ */
+#include "ask.h"
+#include "libc.h"
+#include "messages.h"
+#include "system.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+void *libc_functions[LIBC_COUNT];
+
+__attribute__((constructor)) void libc_find(void)
+{
+#define LIBC_NAME(name) #name,
+    static const char *const names[] = {LIBC_FUNCTIONS(LIBC_NAME)};
+    int saved = errno;
+
+    for (int i = 0; i < LIBC_COUNT; i++)
+        libc_functions[i] = dlsym(RTLD_NEXT, names[i]);
+    errno = saved;
+}
+
+/* ---- which stack */
+
+enum choice { CHOICE_AUTO, CHOICE_KERNEL, CHOICE_STACK, CHOICE_INVALID };
+
+static enum choice choice;
+static unsigned udp_port = PROTOCOL_UDP_PORT;
+
+static void read_choice(void)
+{
+    const char *value = getenv("SCTP_STACK");
+
+    if (value == NULL || strcmp(value, "auto") == 0) {
+        choice = CHOICE_AUTO;
+    } else if (strcmp(value, "kernel") == 0) {
+        choice = CHOICE_KERNEL;
+    } else if (strcmp(value, "usrsctp") == 0) {
+        choice = CHOICE_STACK;
+    } else {
+        choice = CHOICE_INVALID;
+        fprintf(stderr, "%s: SCTP_STACK: '%s' is not auto, kernel or usrsctp\n",
+                program_invocation_short_name, value);
+    }
+}
+
+static void read_udp_port(void)
+{
+    const char *value = getenv("SCTP_UDP_PORT");
+    char *end;
+
+    if (value == NULL)
+        return;
+    errno = 0;
+    long port = strtol(value, &end, 10);
+    if (errno == 0 && end != value && *end == '\0' && port >= 1 && port <= 65535) {
+        udp_port = (unsigned)port;
+        return;
+    }
+    choice = CHOICE_INVALID;
+    fprintf(stderr, "%s: SCTP_UDP_PORT: '%s' is not a port, 1 to 65535\n",
+            program_invocation_short_name, value);
+}
+
+static void read_environment(void)
+{
+    int saved = errno;
+
+    read_choice();
+    read_udp_port();
+    errno = saved;
+}
+
+/* As the kernel says it, where there is no such socket of SCTP's. */
+static bool supported(int domain, int type, int protocol)
+{
+    int plain = type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (plain < 0 || plain > SOCK_PACKET)
+        errno = EINVAL;
+    else if (domain != AF_INET && domain != AF_INET6)
+        errno = EAFNOSUPPORT;
+    else if (protocol != IPPROTO_SCTP)
+        errno = EPROTONOSUPPORT;
+    else if (plain != SOCK_STREAM)
+        errno = plain == SOCK_SEQPACKET ? ESOCKTNOSUPPORT : EPROTONOSUPPORT;
+    else
+        return true;
+    return false;
+}
+
+static void explain_one_to_many(void)
+{
+    fprintf(stderr,
+            "%s: socket: over usrsctp there are one-to-one SCTP sockets (SOCK_STREAM) only\n",
+            program_invocation_short_name);
+}
+
+static void announce(void)
+{
+    fprintf(stderr, "%s: socket: this kernel has no SCTP: using usrsctp, SCTP over UDP port %u\n",
+            program_invocation_short_name, udp_port);
+}
+
+static int stack_socket(int domain, int type, int protocol)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    if ((type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_SEQPACKET)
+        pthread_once(&once, explain_one_to_many);
+    return supported(domain, type, protocol) ? ask_for_socket(domain, type, udp_port) : -1;
+}
+
+static int kernel_or_stack(int domain, int type, int protocol)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int fd = LIBC(socket)(domain, type, protocol);
+
+    if (fd >= 0 || (errno != EPROTONOSUPPORT && errno != ESOCKTNOSUPPORT))
+        return fd;
+    fd = stack_socket(domain, type, protocol);
+    if (fd >= 0)
+        pthread_once(&once, announce);
+    return fd;
+}
+
+EXPORT int socket(int domain, int type, int protocol)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    if (protocol != IPPROTO_SCTP || (domain != AF_INET && domain != AF_INET6) ||
+        (type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_RAW)
+        return LIBC(socket)(domain, type, protocol);
+    pthread_once(&once, read_environment);
+    switch (choice) {
+    case CHOICE_KERNEL: return LIBC(socket)(domain, type, protocol);
+    case CHOICE_STACK: return stack_socket(domain, type, protocol);
+    case CHOICE_INVALID: errno = EINVAL; return -1;
+    default: return kernel_or_stack(domain, type, protocol);
+    }
+}
+
+/* ---- the life of a socket */
+
+/* A request with an address. flags: REQUEST_WAIT. */
+static int ask_with_address(int fd, enum request_kind kind, const struct sockaddr *address,
+                            socklen_t size, unsigned flags)
+{
+    struct request request = {.kind = kind, .flags = flags};
+
+    if (size > sizeof(struct sockaddr_storage) || (int)size < 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (size > 0 && bad_pointer(address)) {
+        errno = EFAULT;
+        return -1;
+    }
+    return ask(fd, &request, address, size, NULL);
+}
+
+EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
+{
+    if (marks_of(fd) == -1)
+        return LIBC(bind)(fd, address, size);
+    return ask_with_address(fd, REQUEST_BIND, address.__sockaddr__, size, 0);
+}
+
+EXPORT int listen(int fd, int backlog)
+{
+    struct request request = {.kind = REQUEST_LISTEN, .number = backlog};
+
+    if (marks_of(fd) == -1)
+        return LIBC(listen)(fd, backlog);
+    return ask(fd, &request, NULL, 0, NULL);
+}
+
+EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(accept)(fd, address, size);
+    return accept_connection(fd, marks, address.__sockaddr__, size, 0);
+}
+
+EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict size, int flags)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(accept4)(fd, address, size, flags);
+    return accept_connection(fd, marks, address.__sockaddr__, size, flags);
+}
+
+/* A socket whose connect failed while nobody waited for it has been closed by the stack, so that
+ * poll tells of the error. It can connect again: a new one takes its place. */
+static int replace_socket(int fd)
+{
+    struct request request = {.kind = REQUEST_REPLACE, .other = id_of(fd)};
+    struct request name = {.kind = REQUEST_SOCKNAME};
+    struct sockaddr_storage address;
+    struct answer answer = {&address, sizeof(address)};
+    int status = k_fcntl(fd, F_GETFL, 0), cloexec = k_fcntl(fd, F_GETFD, 0);
+
+    if (ask(fd, &name, NULL, 0, &answer) == -1)
+        return -1;
+    int fresh = ask_for_socket(address.ss_family, status & O_NONBLOCK ? SOCK_NONBLOCK : 0,
+                               udp_port_of(fd));
+    if (fresh == -1)
+        return -1;
+    int result = ask(fresh, &request, NULL, 0, NULL);
+    if (result != -1)
+        result = (int)syscall(SYS_dup3, fresh, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
+    int error = errno;
+    k_close(fresh);
+    errno = error;
+    return result == -1 ? -1 : 0;
+}
+
+EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
+{
+    const struct sockaddr *to = address.__sockaddr__;
+
+    if (marks_of(fd) == -1)
+        return LIBC(connect)(fd, address, size);
+    if (!bad_pointer(to) && size >= sizeof(to->sa_family) && to->sa_family == AF_UNSPEC) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    bool waits = (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0;
+    int result = ask_with_address(fd, REQUEST_CONNECT, to, size, waits ? REQUEST_WAIT : 0);
+    if (result == -1 && errno == ESTALE && replace_socket(fd) == 0)
+        result = ask_with_address(fd, REQUEST_CONNECT, to, size, waits ? REQUEST_WAIT : 0);
+    if (result == -1 && errno == EAGAIN) /* SO_SNDTIMEO */
+        errno = EINPROGRESS;
+    return result;
+}
+
+EXPORT int shutdown(int fd, int how)
+{
+    struct request request = {.kind = REQUEST_SHUTDOWN, .number = how};
+
+    if (marks_of(fd) == -1)
+        return LIBC(shutdown)(fd, how);
+    return ask(fd, &request, NULL, 0, NULL);
+}
+
+/* SO_LINGER with a time: the last close waits for the end of the association. */
+EXPORT int close(int fd)
+{
+    struct request request = {.kind = REQUEST_LINGER, .flags = REQUEST_WAIT};
+    int marks = marks_of(fd);
+
+    if (marks == -1 || (marks & MARK_LINGER) == 0)
+        return LIBC(close)(fd);
+    return close_and_ask(fd, &request);
+}
+
+/* ---- names and options */
+
+static int ask_name(int fd, enum request_kind kind, struct sockaddr *address, socklen_t *size)
+{
+    struct request request = {.kind = kind};
+    struct sockaddr_storage name;
+    struct answer answer = {&name, sizeof(name)};
+
+    if (ask(fd, &request, NULL, 0, &answer) == -1)
+        return -1;
+    return give_address(&name, (socklen_t)answer.room, address, size);
+}
+
+EXPORT int getsockname(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
+{
+    if (marks_of(fd) == -1)
+        return LIBC(getsockname)(fd, address, size);
+    return ask_name(fd, REQUEST_SOCKNAME, address.__sockaddr__, size);
+}
+
+EXPORT int getpeername(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
+{
+    if (marks_of(fd) == -1)
+        return LIBC(getpeername)(fd, address, size);
+    return ask_name(fd, REQUEST_PEERNAME, address.__sockaddr__, size);
+}
+
+static bool is_kept_by_kernel(int level, int name)
+{
+    return level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO);
+}
+
+static int get_option(int fd, int level, int name, void *value, socklen_t *size)
+{
+    struct request request = {.kind = REQUEST_GET, .level = level, .number = name};
+
+    if (bad_pointer(size) || bad_pointer(value)) {
+        errno = EFAULT;
+        return -1;
+    }
+    if ((int)*size < 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    struct answer answer = {value, *size < PAYLOAD_MAX ? *size : PAYLOAD_MAX};
+    if (level == IPPROTO_SCTP && name == 111 && (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
+        request.flags = REQUEST_WAIT;
+    int result = ask(fd, &request, value, answer.room, &answer);
+    if (result != -1)
+        *size = (socklen_t)answer.room;
+    return result == -1 ? -1 : 0;
+}
+
+EXPORT int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict size)
+{
+    if (marks_of(fd) == -1 || is_kept_by_kernel(level, name))
+        return LIBC(getsockopt)(fd, level, name, value, size);
+    return get_option(fd, level, name, value, size);
+}
+
+/* The record that a message is sent in must fit, too: see prepare in ask.c. */
+static void resize_buffer(int fd)
+{
+    struct request request = {.kind = REQUEST_GET, .level = SOL_SOCKET, .number = SO_SNDBUF};
+    int buffer = 0;
+    struct answer answer = {&buffer, sizeof(buffer)};
+
+    if (ask(fd, &request, &buffer, sizeof(buffer), &answer) == -1)
+        return;
+    buffer = buffer / 2 + 32;
+    k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+}
+
+static int set_option(int fd, int level, int name, const void *value, socklen_t size)
+{
+    struct request request = {.kind = REQUEST_SET, .level = level, .number = name};
+
+    if ((int)size < 0 || size > PAYLOAD_MAX) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (size > 0 && bad_pointer(value)) {
+        errno = EFAULT;
+        return -1;
+    }
+    if (is_kept_by_kernel(level, name) && LIBC(setsockopt)(fd, level, name, value, size) == -1)
+        return -1;
+    if (level == IPPROTO_SCTP && name == 110 && (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
+        request.flags = REQUEST_WAIT;
+    int result = ask(fd, &request, value, size, NULL);
+    if (result != -1 && level == SOL_SOCKET && name == SO_SNDBUF)
+        resize_buffer(fd);
+    return result;
+}
+
+EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+{
+    if (marks_of(fd) == -1)
+        return LIBC(setsockopt)(fd, level, name, value, size);
+    return set_option(fd, level, name, value, size);
+}
+
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    int marks = request == FIONREAD ? marks_of(fd) : -1;
+    if (marks == -1)
+        return LIBC(ioctl)(fd, request, argument);
+    int bytes = readable_bytes(fd, marks);
+    if (bytes == -1)
+        return -1;
+    *(int *)argument = bytes;
+    return 0;
+}
+
+/* ---- sending */
+
+static ssize_t send_bytes(int fd, int marks, const void *bytes, size_t size, int flags,
+                          const struct sockaddr *address, socklen_t address_size)
+{
+    struct iovec part = {(void *)(uintptr_t)bytes, size};
+    struct msghdr message = {.msg_name = (void *)(uintptr_t)address,
+                             .msg_namelen = address == NULL ? 0 : address_size,
+                             .msg_iov = &part,
+                             .msg_iovlen = 1};
+
+    return send_message(fd, marks, &message, flags);
+}
+
+EXPORT ssize_t send(int fd, const void *bytes, size_t size, int flags)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(send)(fd, bytes, size, flags);
+    return send_bytes(fd, marks, bytes, size, flags, NULL, 0);
+}
+
+EXPORT ssize_t sendto(int fd, const void *bytes, size_t size, int flags,
+                      __CONST_SOCKADDR_ARG address, socklen_t address_size)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(sendto)(fd, bytes, size, flags, address, address_size);
+    return send_bytes(fd, marks, bytes, size, flags, address.__sockaddr__, address_size);
+}
+
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(sendmsg)(fd, message, flags);
+    return send_message(fd, marks, message, flags);
+}
+
+EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(sendmmsg)(fd, messages, count, flags);
+    for (unsigned i = 0; i < count; i++) {
+        ssize_t sent = send_message(fd, marks, &messages[i].msg_hdr, flags);
+        if (sent == -1)
+            return i > 0 ? (int)i : -1;
+        messages[i].msg_len = (unsigned)sent;
+    }
+    return (int)count;
+}
+
+EXPORT ssize_t write(int fd, const void *bytes, size_t size)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(write)(fd, bytes, size);
+    return send_bytes(fd, marks, bytes, size, 0, NULL, 0);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
+                             .msg_iovlen = (size_t)count};
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(writev)(fd, parts, count);
+    return send_message(fd, marks, &message, 0);
+}
+
+/* ---- receiving */
+
+static ssize_t receive_bytes(int fd, int marks, void *bytes, size_t size, int flags,
+                             struct sockaddr *address, socklen_t *address_size)
+{
+    struct iovec part = {bytes, size};
+    bool wants_address = address != NULL && address_size != NULL;
+    struct msghdr message = {.msg_name = wants_address ? address : NULL,
+                             .msg_namelen = wants_address ? *address_size : 0,
+                             .msg_iov = &part,
+                             .msg_iovlen = 1};
+    ssize_t got = receive_message(fd, marks, &message, flags);
+
+    if (got >= 0 && wants_address)
+        *address_size = message.msg_namelen;
+    return got;
+}
+
+EXPORT ssize_t recv(int fd, void *bytes, size_t size, int flags)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(recv)(fd, bytes, size, flags);
+    return receive_bytes(fd, marks, bytes, size, flags, NULL, NULL);
+}
+
+EXPORT ssize_t recvfrom(int fd, void *restrict bytes, size_t size, int flags,
+                        __SOCKADDR_ARG address, socklen_t *restrict address_size)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(recvfrom)(fd, bytes, size, flags, address, address_size);
+    return receive_bytes(fd, marks, bytes, size, flags, address.__sockaddr__, address_size);
+}
+
+EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(recvmsg)(fd, message, flags);
+    return receive_message(fd, marks, message, flags);
+}
+
+EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                    struct timespec *timeout)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(recvmmsg)(fd, messages, count, flags, timeout);
+    for (unsigned i = 0; i < count; i++) {
+        int more = i > 0 && (flags & MSG_WAITFORONE) ? MSG_DONTWAIT : 0;
+        ssize_t got = receive_message(fd, marks_of(fd), &messages[i].msg_hdr,
+                                      (flags & ~MSG_WAITFORONE) | more);
+        if (got == -1)
+            return i > 0 ? (int)i : -1;
+        messages[i].msg_len = (unsigned)got;
+    }
+    return (int)count;
+}
+
+EXPORT ssize_t read(int fd, void *bytes, size_t size)
+{
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(read)(fd, bytes, size);
+    return receive_bytes(fd, marks, bytes, size, 0, NULL, NULL);
+}
+
+EXPORT ssize_t readv(int fd, const struct iovec *parts, int count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
+                             .msg_iovlen = (size_t)count};
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(readv)(fd, parts, count);
+    return receive_message(fd, marks, &message, 0);
+}
+
+/* ---- what _FORTIFY_SOURCE makes of them: the size of the buffer comes along */
+
+void __chk_fail(void) __attribute__((noreturn));
+
+EXPORT ssize_t __read_chk(int fd, void *bytes, size_t size, size_t room);
+EXPORT ssize_t __read_chk(int fd, void *bytes, size_t size, size_t room)
+{
+    if (size > room)
+        __chk_fail();
+    return read(fd, bytes, size);
+}
+
+EXPORT ssize_t __recv_chk(int fd, void *bytes, size_t size, size_t room, int flags);
+EXPORT ssize_t __recv_chk(int fd, void *bytes, size_t size, size_t room, int flags)
+{
+    if (size > room)
+        __chk_fail();
+    return recv(fd, bytes, size, flags);
+}
+
+EXPORT ssize_t __recvfrom_chk(int fd, void *restrict bytes, size_t size, size_t room, int flags,
+                              __SOCKADDR_ARG address, socklen_t *restrict address_size);
+EXPORT ssize_t __recvfrom_chk(int fd, void *restrict bytes, size_t size, size_t room, int flags,
+                              __SOCKADDR_ARG address, socklen_t *restrict address_size)
+{
+    if (size > room)
+        __chk_fail();
+    return recvfrom(fd, bytes, size, flags, address, address_size);
+}
+
+/* ---- libraries */
+
+/* RTLD_DEEPBIND (PHP's extensions) would put libc's names before ours again. */
+EXPORT void *dlopen(const char *file, int mode)
+{
+    return LIBC(dlopen)(file, mode & ~RTLD_DEEPBIND);
+}

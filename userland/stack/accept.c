@@ -1,0 +1,109 @@
+/* Connections that wait for accept. See accept.h. */
+#include "accept.h"
+#include "../protocol.h"
+#include <errno.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* How many bytes of the kernel's memory the records take that the program has not fetched. */
+static unsigned queued_size(const struct sock *listener)
+{
+    int size = 0;
+
+    return ioctl(listener->record_watch.fd, SIOCOUTQ, &size) == 0 ? (unsigned)size : 0;
+}
+
+bool accept_has_room(const struct sock *listener)
+{
+    unsigned offered =
+        listener->offered_size == 0 ? 0 : queued_size(listener) / listener->offered_size;
+
+    return offered + listener->pending_count <= listener->backlog;
+}
+
+static int send_connection(const struct sock *listener, const struct sock *sock, int fd)
+{
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {.room = ""};
+    struct record_connection connection = {.address_size = 0};
+    struct sockaddr_storage name;
+    struct address peer = sock_peer(sock);
+    struct iovec part = {&connection, sizeof(connection)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+
+    connection.address_size = sock_write_address(sock, &peer, &name);
+    memcpy(connection.address, &name, connection.address_size);
+    control.head.cmsg_level = SOL_SOCKET;
+    control.head.cmsg_type = SCM_RIGHTS;
+    control.head.cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    return sendmsg(listener->record_watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 ? -1 : 0;
+}
+
+/* Those that are pending, in their order, until the kernel has no more room. */
+static void offer(struct sock *listener)
+{
+    while (listener->pending != NULL) {
+        struct sock *sock = listener->pending;
+        unsigned before = queued_size(listener);
+        if (send_connection(listener, sock, sock->pending_fd) == -1 &&
+            (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS)) {
+            sock_watch_room(listener, true);
+            return;
+        }
+        if (listener->offered_size == 0)
+            listener->offered_size = queued_size(listener) - before;
+        listener->pending = sock->pending_next;
+        if (listener->pending == NULL)
+            listener->pending_end = &listener->pending;
+        listener->pending_count--;
+        close(sock->pending_fd);
+        sock->pending_fd = -1;
+    }
+}
+
+static void append(struct sock *listener, struct sock *sock, int fd)
+{
+    sock->pending_fd = fd;
+    sock->pending_next = NULL;
+    *listener->pending_end = sock;
+    listener->pending_end = &sock->pending_next;
+    listener->pending_count++;
+}
+
+void accept_connections(struct sock *listener)
+{
+    struct sockaddr_conn peer;
+    socklen_t size = sizeof(peer);
+    struct socket *so;
+    int fd;
+
+    while ((so = usrsctp_accept(listener->so, (struct sockaddr *)&peer, &size)) != NULL) {
+        struct sock *sock =
+            size < sizeof(peer) ? NULL : sock_accepted(listener, so, &peer, &fd);
+        if (sock == NULL)
+            usrsctp_close(so);
+        else
+            append(listener, sock, fd);
+        size = sizeof(peer);
+    }
+    offer(listener);
+}
+
+void accept_forget(struct sock *listener)
+{
+    for (struct sock *sock = listener->pending; sock != NULL; sock = sock->pending_next) {
+        close(sock->pending_fd);
+        sock->pending_fd = -1;
+    }
+    listener->pending = NULL;
+    listener->pending_end = &listener->pending;
+    listener->pending_count = 0;
+}

@@ -1,0 +1,16 @@
+/* accept.h - associations that come in over a listening socket, on their way to the program. */
+#ifndef STACK_ACCEPT_H
+#define STACK_ACCEPT_H
+
+#include "socket.h"
+
+/* Takes all that usrsctp has, and offers them to the program as far as the kernel has room. */
+void accept_connections(struct sock *listener);
+
+/* Whether one more may wait: as everywhere on Linux, one more than the backlog. */
+bool accept_has_room(const struct sock *listener);
+
+/* The listener is closed: those that nobody has accepted end with it. */
+void accept_forget(struct sock *listener);
+
+#endif

@@ -1,0 +1,773 @@
+/* The life of a socket. See socket.h. */
+#include "socket.h"
+#include "../protocol.h"
+#include "options.h"
+#include "ports.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define IPV6_UDP_OVERHEAD 48
+#define MTU_DEFAULT 1452 /* of an SCTP packet: Ethernet's, less IPv6 and UDP */
+#define MTU_MAX 16384    /* where the path, as loopback, has more */
+#define ID_BUCKETS 4096
+
+static struct sock_handlers upper;
+static struct sock *all, *changed, *by_id[ID_BUCKETS];
+static unsigned count;
+
+void sock_start(const struct sock_handlers *handlers)
+{
+    upper = *handlers;
+}
+
+unsigned sock_count(void)
+{
+    return count;
+}
+
+struct sock *sock_first(void)
+{
+    return all;
+}
+
+/* ---- birth */
+
+static struct sock **id_bucket(uint64_t id)
+{
+    return &by_id[id % ID_BUCKETS];
+}
+
+struct sock *sock_find(uint64_t id)
+{
+    struct sock *sock = *id_bucket(id);
+
+    while (sock != NULL && sock->id != id)
+        sock = sock->id_next;
+    return sock;
+}
+
+static int set_default_mtu(struct socket *so, uint32_t mtu)
+{
+    struct sctp_paddrparams params = {.spp_flags = SPP_PMTUD_DISABLE, .spp_pathmtu = mtu};
+
+    return usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &params, sizeof(params));
+}
+
+/* By usrsctp: something happened to so. */
+static void note_change(struct socket *so, void *argument, int flags)
+{
+    (void)so;
+    (void)flags;
+    sock_changed(argument);
+}
+
+static void adopt(struct sock *sock, struct socket *so)
+{
+    sock->so = so;
+    usrsctp_set_non_blocking(so, 1);
+    usrsctp_set_upcall(so, note_change, sock);
+}
+
+/* usrsctp's socket, with the options that have been set so far. */
+static int open_stack_socket(struct sock *sock)
+{
+    int on = 1;
+    struct socket *so = usrsctp_socket(AF_CONN, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
+
+    if (so == NULL)
+        return -1;
+    if (usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_REUSE_PORT, &on, sizeof(on)) == -1 ||
+        usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on)) == -1 ||
+        set_default_mtu(so, MTU_DEFAULT) == -1 || options_prepare(sock, so) == -1) {
+        usrsctp_close(so);
+        return -1;
+    }
+    adopt(sock, so);
+    sock->error_reported = false;
+    return 0;
+}
+
+static struct sock *new_sock(int fd, uint64_t id, int family)
+{
+    struct sock *sock = calloc(1, sizeof(*sock));
+
+    if (sock == NULL)
+        return NULL;
+    sock->record_watch = (struct watch){.fd = fd, .ready = upper.records};
+    sock->id = id;
+    sock->family = family;
+    sock->pending_fd = -1;
+    sock->pending_end = &sock->pending;
+    sock->options.send_buffer = sock->options.receive_buffer = SOCKET_BUFFER;
+    sock->id_next = *id_bucket(id);
+    *id_bucket(id) = sock;
+    sock->next = all;
+    sock->link_to_this = &all;
+    if (all != NULL)
+        all->link_to_this = &sock->next;
+    all = sock;
+    count++;
+    return sock;
+}
+
+static void close_end(struct sock *sock)
+{
+    if (sock->record_watch.fd == -1)
+        return;
+    loop_forget(&sock->record_watch);
+    close(sock->record_watch.fd);
+    sock->record_watch.fd = -1;
+}
+
+static void forget_change(struct sock *sock)
+{
+    for (struct sock **at = &changed; *at != NULL; at = &(*at)->changed_next)
+        if (*at == sock) {
+            *at = sock->changed_next;
+            return;
+        }
+}
+
+static void free_sock(struct sock *sock)
+{
+    struct sock **at = id_bucket(sock->id);
+
+    upper.freed(sock);
+    close_end(sock);
+    ports_leave(sock);
+    if (sock->link != NULL)
+        wire_drop(sock->link);
+    while (*at != sock)
+        at = &(*at)->id_next;
+    *at = sock->id_next;
+    *sock->link_to_this = sock->next;
+    if (sock->next != NULL)
+        sock->next->link_to_this = sock->link_to_this;
+    if (sock->changed)
+        forget_change(sock);
+    options_free(sock);
+    free(sock->addresses);
+    loop_free_later(sock);
+    count--;
+}
+
+struct sock *sock_open(int fd, uint64_t id, int family)
+{
+    if (sock_find(id) != NULL) {
+        errno = EEXIST;
+        return NULL;
+    }
+    struct sock *sock = new_sock(fd, id, family);
+    if (sock == NULL)
+        return NULL;
+    sock->has_filler = true;
+    if (open_stack_socket(sock) == 0 && loop_watch(&sock->record_watch, EPOLLIN) == 0)
+        return sock;
+    int error = errno;
+    if (sock->so != NULL)
+        usrsctp_close(sock->so);
+    sock->record_watch.fd = -1; /* it stays the caller's */
+    free_sock(sock);
+    errno = error;
+    return NULL;
+}
+
+/* ---- an accepted one */
+
+static socklen_t program_name(const struct sock *sock, struct sockaddr_un *name)
+{
+    char *text = name->sun_path + 1;
+
+    *name = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int length = snprintf(text, sizeof(name->sun_path) - 1, PROTOCOL_SOCKET_FORMAT,
+                          (unsigned)geteuid(), (unsigned)wire_udp_port(),
+                          sock->family == AF_INET ? '4' : '6', (unsigned long long)sock->id);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+}
+
+/* The program's end gets what a socket() of the program's own would have. */
+static int prepare_program_end(struct sock *sock, int fd)
+{
+    struct sockaddr_un name;
+    socklen_t size = program_name(sock, &name);
+    int zero = 0, marks = MARK_MAGIC | (int)sock_marks(sock);
+    int buffer = sock->options.send_buffer / 2 + 32;
+
+    if (bind(fd, (struct sockaddr *)&name, size) == -1 ||
+        setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == -1 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)) == -1)
+        return -1;
+    const struct timeval *receive = &sock->options.receive_timeout;
+    const struct timeval *send = &sock->options.send_timeout;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, receive, sizeof(*receive));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, send, sizeof(*send));
+    return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &marks, sizeof(marks));
+}
+
+static int random_id(uint64_t *id)
+{
+    do
+        if (getrandom(id, sizeof(*id), 0) != sizeof(*id))
+            return -1;
+    while (*id == 0 || sock_find(*id) != NULL);
+    return 0;
+}
+
+static int set_up_accepted(struct sock *sock, struct sock *listener, struct socket *so,
+                           const struct sockaddr_conn *peer)
+{
+    sock->addresses = malloc(sizeof(sock->addresses[0]));
+    if (sock->addresses == NULL)
+        return -1;
+    options_inherit(sock, listener);
+    adopt(sock, so);
+    sock->link = peer->sconn_addr;
+    wire_hold(sock->link);
+    sock->peer_port = ntohs(peer->sconn_port);
+    sock->addresses[0] = sock->link->local;
+    sock->address_count = 1;
+    sock->state = SOCKET_CONNECTED;
+    sock->was_connected = true;
+    ports_join(sock, listener);
+    return 0;
+}
+
+struct sock *sock_accepted(struct sock *listener, struct socket *so,
+                           const struct sockaddr_conn *peer, int *fd)
+{
+    int ends[2], error;
+    uint64_t id;
+
+    if (random_id(&id) == -1 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
+        return NULL;
+    struct sock *sock = new_sock(ends[0], id, listener->family);
+    if (sock != NULL && set_up_accepted(sock, listener, so, peer) == 0 &&
+        prepare_program_end(sock, ends[1]) == 0 && loop_watch(&sock->record_watch, EPOLLIN) == 0) {
+        *fd = ends[1];
+        sock_changed(sock);
+        return sock;
+    }
+    error = errno;
+    close(ends[1]);
+    if (sock == NULL)
+        close(ends[0]);
+    else
+        free_sock(sock);
+    errno = error;
+    return NULL;
+}
+
+/* ---- addresses */
+
+int sock_read_address(const struct sock *sock, const void *bytes, size_t size,
+                      struct address *address)
+{
+    errno = EINVAL;
+    if (address_read(address, bytes, size) == -1)
+        return -1;
+    sa_family_t family = ((const struct sockaddr *)bytes)->sa_family;
+    bool fits = family == AF_INET ? !sock->options.v6only : sock->family == AF_INET6;
+    if (!fits || (sock->options.v6only && address_is_v4(&address->ip)) ||
+        address_is_multicast(&address->ip))
+        return -1;
+    return 0;
+}
+
+socklen_t sock_write_address(const struct sock *sock, const struct address *address,
+                             struct sockaddr_storage *to)
+{
+    bool as_v4 = sock->family == AF_INET ||
+                 (address_is_v4(&address->ip) && sock->options.v4_unmapped);
+
+    return address_write(address, as_v4 ? AF_INET : AF_INET6, to);
+}
+
+struct address sock_peer(const struct sock *sock)
+{
+    struct address peer = {.port = 0};
+
+    if (sock->link != NULL)
+        peer = sock->link->remote;
+    peer.port = sock->peer_port;
+    return peer;
+}
+
+struct address sock_name(const struct sock *sock)
+{
+    struct address name = address_any(sock->family);
+
+    if (sock->link != NULL)
+        name = sock->link->local;
+    else if (sock->address_count > 0)
+        name = sock->addresses[0];
+    name.port = sock->port;
+    return name;
+}
+
+union stack_name sock_stack_name(uint16_t inner_port, struct link *link)
+{
+    union stack_name name;
+
+    memset(&name, 0, sizeof(name));
+    name.conn.sconn_family = AF_CONN;
+    name.conn.sconn_port = htons(inner_port);
+    name.conn.sconn_addr = link;
+    return name;
+}
+
+/* ---- what it is */
+
+bool sock_has_association(const struct sock *sock)
+{
+    return sock->so != NULL &&
+           (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_CONNECTING);
+}
+
+int sock_association_state(struct sock *sock)
+{
+    struct sctp_status status = {.sstat_assoc_id = 0};
+
+    if (sock->so == NULL ||
+        options_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
+        return -1;
+    return status.sstat_state;
+}
+
+/* Linux tells the end of the file, which is the peer's SHUTDOWN, from an association that we ended
+ * or that was aborted: there is nobody to read from any more, but no end either. */
+bool sock_peer_ended(struct sock *sock)
+{
+    if (sock->peer_ended || sock->shut_write || sock->error_reported || sock->so == NULL)
+        return sock->peer_ended;
+    int state = sock_association_state(sock);
+    sock->peer_ended =
+        state < 0 || state == SCTP_SHUTDOWN_RECEIVED || state == SCTP_SHUTDOWN_ACK_SENT;
+    return sock->peer_ended;
+}
+
+static uint32_t stream_count(struct sock *sock)
+{
+    struct sctp_status status = {.sstat_outstrms = 0};
+
+    if (sock->so == NULL ||
+        options_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
+        return 0;
+    return status.sstat_outstrms < 127 ? status.sstat_outstrms : 127;
+}
+
+uint32_t sock_marks(struct sock *sock)
+{
+    const struct socket_options *options = &sock->options;
+    uint32_t marks = 0;
+
+    if (sock->state == SOCKET_LISTENING)
+        marks |= MARK_LISTENING;
+    if (sock->state == SOCKET_CONNECTED && sock->was_connected)
+        marks |= MARK_CONNECTED | stream_count(sock) << MARK_STREAMS_SHIFT;
+    if (options->linger.l_onoff && options->linger.l_linger > 0)
+        marks |= MARK_LINGER;
+    if (options->subscribed & 1)
+        marks |= MARK_SNDRCV;
+    if (options->subscribed & ~1u)
+        marks |= MARK_NOTES;
+    if (options->want_rcvinfo)
+        marks |= MARK_RCVINFO;
+    if (options->want_nxtinfo)
+        marks |= MARK_NXTINFO;
+    if (options_limit_messages(sock))
+        marks |= MARK_ASK;
+    return marks;
+}
+
+/* ---- change */
+
+void sock_changed(struct sock *sock)
+{
+    if (sock->changed)
+        return;
+    sock->changed = true;
+    sock->changed_next = changed;
+    changed = sock;
+}
+
+void sock_handle_changes(void)
+{
+    while (changed != NULL) {
+        struct sock *sock = changed;
+        changed = sock->changed_next;
+        sock->changed = false;
+        upper.changed(sock);
+    }
+}
+
+void sock_watch_room(struct sock *sock, bool on)
+{
+    if (sock->waits_for_room == on || sock->record_watch.fd == -1)
+        return;
+    sock->waits_for_room = on;
+    loop_change(&sock->record_watch, on ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+/* What usrsctp reports once, as SO_ERROR of its socket. */
+static int take_stack_error(struct sock *sock)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+
+    if (sock->error_reported ||
+        usrsctp_getsockopt(sock->so, SOL_SOCKET, SO_ERROR, &error, &size) == -1)
+        return 0;
+    sock->error_reported = error != 0;
+    return error;
+}
+
+void sock_refresh(struct sock *sock)
+{
+    if (!sock_has_association(sock))
+        return;
+    int events = usrsctp_get_events(sock->so);
+    int error = (events & SCTP_EVENT_ERROR) != 0 ? take_stack_error(sock) : 0;
+    if (sock->state == SOCKET_CONNECTING) {
+        if (error != 0) {
+            sock_fail(sock, error);
+        } else if (events & SCTP_EVENT_WRITE) {
+            sock->state = SOCKET_CONNECTED;
+            sock->was_connected = true;
+            upper.settled(sock, 0);
+        }
+    } else if (error != 0) {
+        sock->error = error == ECONNABORTED ? ETIMEDOUT : error;
+    }
+}
+
+/* ---- bind, listen */
+
+int sock_bind(struct sock *sock, const struct address *address)
+{
+    return ports_bind(sock, address);
+}
+
+/* The association is gone, and usrsctp's socket with it; ours stays, and can connect again. */
+static void discard_stack_socket(struct sock *sock, bool aborts)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    if (sock->so == NULL)
+        return;
+    if (aborts)
+        usrsctp_setsockopt(sock->so, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    usrsctp_set_upcall(sock->so, NULL, NULL);
+    usrsctp_close(sock->so);
+    sock->so = NULL;
+}
+
+static void drop_link(struct sock *sock)
+{
+    if (sock->link != NULL)
+        wire_drop(sock->link);
+    sock->link = NULL;
+}
+
+/* listen(fd, 0) ends listening (net/sctp/socket.c, sctp_inet_listen). */
+static int stop_listening(struct sock *sock)
+{
+    discard_stack_socket(sock, false);
+    sock->state = SOCKET_CLOSED;
+    return open_stack_socket(sock);
+}
+
+static int bind_stack_socket(struct sock *sock)
+{
+    union stack_name any = sock_stack_name(sock->inner_port, NULL);
+
+    return usrsctp_bind(sock->so, &any.any, sizeof(any));
+}
+
+/* Whoever reaches a loopback address is on this host, where the path has room for more. */
+static bool only_loopback(const struct sock *sock)
+{
+    for (unsigned i = 0; i < sock->address_count; i++)
+        if (!address_is_loopback(&sock->addresses[i].ip))
+            return false;
+    return true;
+}
+
+int sock_listen(struct sock *sock, int backlog)
+{
+    bool is_closed = sock->state == SOCKET_CLOSED, is_listening = sock->state == SOCKET_LISTENING;
+
+    if ((!is_closed && !is_listening) || sock->listens_for_good || (is_closed && backlog == 0)) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (backlog == 0)
+        return stop_listening(sock);
+    sock->backlog = backlog < 0 || backlog > SOMAXCONN ? SOMAXCONN : (unsigned)backlog;
+    if (is_listening)
+        return 0;
+    if (sock->so == NULL && open_stack_socket(sock) == -1)
+        return -1;
+    if (ports_bind_any(sock) == -1 || ports_claim_listening(sock) == -1 ||
+        wire_open(WIRE_LISTEN) == -1 || bind_stack_socket(sock) == -1 ||
+        (only_loopback(sock) && set_default_mtu(sock->so, MTU_MAX) == -1) ||
+        usrsctp_listen(sock->so, SOMAXCONN) == -1)
+        return -1;
+    sock->state = SOCKET_LISTENING;
+    sock->shut_read = sock->shut_write = false;
+    return 0;
+}
+
+/* ---- connect */
+
+/* Which way does the peer lie? */
+static int choose_link(struct sock *sock, const struct address *peer)
+{
+    struct address remote = *peer, local;
+    uint32_t mtu;
+
+    remote.port = wire_udp_port();
+    if (wire_route(&remote, &local, &mtu) == -1)
+        return -1;
+    if (!address_is_any(&sock->addresses[0].ip) &&
+        address_is_v4(&sock->addresses[0].ip) == address_is_v4(&remote.ip))
+        local = sock->addresses[0];
+    local.port = 0;
+    struct link *link = wire_link(&remote, &local, WIRE_CONNECT);
+    if (link == NULL) {
+        errno = ENOBUFS;
+        return -1;
+    }
+    wire_hold(link);
+    sock->link = link;
+    sock->peer_port = peer->port;
+    if (mtu > MTU_DEFAULT + IPV6_UDP_OVERHEAD) {
+        mtu -= IPV6_UDP_OVERHEAD;
+        set_default_mtu(sock->so, mtu < MTU_MAX ? mtu : MTU_MAX);
+    }
+    return 0;
+}
+
+static int start_connecting(struct sock *sock, const struct address *peer)
+{
+    if (sock->so == NULL && open_stack_socket(sock) == -1)
+        return -1;
+    if (ports_bind_any(sock) == -1 || wire_open(WIRE_CONNECT) == -1 ||
+        bind_stack_socket(sock) == -1 || choose_link(sock, peer) == -1)
+        return -1;
+    union stack_name to = sock_stack_name(peer->port, sock->link);
+    sock->state = SOCKET_CONNECTING; /* its first packet can already be answered */
+    if (usrsctp_connect(sock->so, &to.any, sizeof(to)) == -1 && errno != EINPROGRESS) {
+        sock->state = SOCKET_CLOSED;
+        drop_link(sock);
+        return -1;
+    }
+    sock->error = 0;
+    sock->shut_read = sock->shut_write = false;
+    return 0;
+}
+
+static bool may_connect(struct sock *sock, const struct address *peer)
+{
+    if (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING)
+        errno = EISCONN;
+    else if (address_is_any(&peer->ip)) /* not "this host", as TCP has it (sctp_v4_addr_valid) */
+        errno = EINVAL;
+    else if (sock->state == SOCKET_CONNECTING)
+        errno = EALREADY;
+    else if (peer->port == 0) /* nobody can be there */
+        errno = sock->error = ECONNREFUSED;
+    else
+        return true;
+    return false;
+}
+
+int sock_connect(struct sock *sock, const struct address *peer)
+{
+    sock_refresh(sock);
+    if (!may_connect(sock, peer))
+        return -1;
+    if (start_connecting(sock, peer) == 0)
+        return 0;
+    int error = errno;
+    discard_stack_socket(sock, true);
+    errno = error;
+    return -1;
+}
+
+/* ---- the end */
+
+/* After a refusal the socket can connect again. */
+static void fail_connect(struct sock *sock, int error)
+{
+    sock->error = error;
+    discard_stack_socket(sock, true);
+    drop_link(sock);
+    sock->state = SOCKET_CLOSED;
+    upper.settled(sock, error);
+    if (sock->error != 0) /* nobody waited: poll is to tell of it (POLLERR, by the filler) */
+        close_end(sock);
+}
+
+void sock_fail(struct sock *sock, int error)
+{
+    if (sock->state == SOCKET_CONNECTING)
+        fail_connect(sock, error);
+    else
+        sock_end(sock, ECONNRESET);
+}
+
+static void drop_records(struct sock *sock)
+{
+    char byte;
+
+    while (recv(sock->record_watch.fd, &byte, 1, MSG_DONTWAIT) > 0)
+        continue;
+}
+
+void sock_end(struct sock *sock, int error)
+{
+    (void)sock_peer_ended(sock);
+    if (error != 0) {
+        sock->error = error;
+        sock->error_reported = true;
+    }
+    discard_stack_socket(sock, error != 0);
+    if (sock->record_watch.fd != -1) {
+        drop_records(sock);
+        close_end(sock);
+    }
+    if (sock->closed)
+        free_sock(sock);
+}
+
+/* Has the program closed its end, too? Nobody else can have the name then. */
+static bool is_gone(const struct sock *sock)
+{
+    struct sockaddr_un name;
+    socklen_t size = program_name(sock, &name);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd == -1)
+        return false;
+    bool gone = bind(fd, (struct sockaddr *)&name, size) == 0;
+    close(fd);
+    return gone;
+}
+
+void sock_sweep(void)
+{
+    struct sock *next;
+
+    for (struct sock *sock = all; sock != NULL; sock = next) {
+        next = sock->next;
+        if (sock->record_watch.fd == -1 && !sock->closed && is_gone(sock)) {
+            discard_stack_socket(sock, true);
+            free_sock(sock);
+        } else if (sock->closed && sock->linger_until_ns != 0) {
+            sock_changed(sock);
+        }
+    }
+}
+
+void sock_replace(struct sock *old, struct sock *fresh)
+{
+    fresh->options = old->options;
+    fresh->replay = old->replay;
+    old->replay = NULL;
+    fresh->addresses = old->addresses;
+    fresh->address_count = old->address_count;
+    old->addresses = NULL;
+    ports_move(old, fresh);
+    discard_stack_socket(fresh, true);
+    free_sock(old);
+}
+
+/* Fails, and for poll and recv is shut down all the same. A socket that listens cannot be shut down
+ * for reading (net/ipv4/af_inet.c, inet_shutdown). */
+static int shutdown_unconnected(struct sock *sock, int how)
+{
+    if (sock->state == SOCKET_LISTENING) {
+        if (how == SHUT_WR)
+            return 0;
+        sock->listens_for_good = true;
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    if (sock->state == SOCKET_CLOSED) {
+        sock->shut_read |= how != SHUT_WR;
+        sock->shut_write |= how != SHUT_RD;
+        if (sock->record_watch.fd != -1)
+            shutdown(sock->record_watch.fd, how == SHUT_RD ? SHUT_WR : how == SHUT_WR ? SHUT_RD : how);
+    }
+    errno = ENOTCONN;
+    return -1;
+}
+
+/* SHUT_WR sends SHUTDOWN once all data is out; reading goes on until the peer's end. The program's
+ * sends fail at once: that is the other direction of our end. */
+int sock_shutdown(struct sock *sock, int how)
+{
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) {
+        errno = EINVAL;
+        return -1;
+    }
+    sock_refresh(sock);
+    if (sock->state != SOCKET_CONNECTED || sock->so == NULL)
+        return shutdown_unconnected(sock, how);
+    if (how != SHUT_WR) {
+        sock->shut_read = true;
+        shutdown(sock->record_watch.fd, SHUT_WR);
+    }
+    if (how != SHUT_RD && !sock->shut_write) {
+        (void)sock_peer_ended(sock); /* before us? */
+        sock->shut_write = true;
+        shutdown(sock->record_watch.fd, SHUT_RD);
+    }
+    sock_changed(sock);
+    return 0;
+}
+
+void sock_drained(struct sock *sock)
+{
+    if (sock->drained)
+        return;
+    sock->drained = true;
+    if (sock->so != NULL)
+        usrsctp_shutdown(sock->so, SHUT_WR);
+}
+
+/* With a time to linger, and somebody who waits, usrsctp's socket stays until the association has
+ * ended. */
+static bool lingers(struct sock *sock)
+{
+    const struct linger *linger = &sock->options.linger;
+
+    if (!linger->l_onoff || linger->l_linger <= 0 || sock->state != SOCKET_CONNECTED ||
+        sock->so == NULL)
+        return false;
+    sock->linger_until_ns = loop_now_ns() + (uint64_t)linger->l_linger * 1000000000u;
+    sock_drained(sock);
+    return true;
+}
+
+void sock_close(struct sock *sock, bool aborts)
+{
+    const struct linger *linger = &sock->options.linger;
+
+    sock->closed = true;
+    close_end(sock);
+    if (aborts || (linger->l_onoff && linger->l_linger == 0)) {
+        discard_stack_socket(sock, true);
+        free_sock(sock);
+    } else if (!lingers(sock)) {
+        discard_stack_socket(sock, false);
+        free_sock(sock);
+    }
+}

@@ -1,0 +1,489 @@
+/* Messages between programs and associations. See transfer.h and ../protocol.h. */
+#include "transfer.h"
+#include "../protocol.h"
+#include "linux_sctp.h"
+#include "notify.h"
+#include "options.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIECE_MAX 200000 /* of a message with a head: so much fits into a record at once */
+#define BATCH 64
+
+struct held {
+    size_t size, taken;
+    bool has_head, ends;
+    struct record_head head;
+    unsigned char bytes[];
+};
+
+static unsigned char buffer[sizeof(struct record_head) + MESSAGE_MAX];
+
+static struct held *hold(const void *bytes, size_t size)
+{
+    struct held *held = malloc(sizeof(*held) + size);
+
+    if (held == NULL)
+        return NULL;
+    *held = (struct held){.size = size};
+    memcpy(held->bytes, bytes, size);
+    return held;
+}
+
+static void let_go(struct held **held)
+{
+    free(*held);
+    *held = NULL;
+}
+
+void transfer_forget(struct sock *sock)
+{
+    let_go(&sock->to_program);
+    let_go(&sock->to_peer);
+}
+
+/* ---- to the peer */
+
+static uint16_t stack_send_flags(uint16_t flags)
+{
+    return (uint16_t)((flags & LX_UNORDERED ? SCTP_UNORDERED : 0) |
+                      (flags & LX_SACK_IMMEDIATELY ? SCTP_SACK_IMMEDIATELY : 0));
+}
+
+static uint16_t stack_policy(uint16_t policy)
+{
+    switch (policy) {
+    case 0x0010: return SCTP_PR_SCTP_TTL;
+    case 0x0020: return SCTP_PR_SCTP_RTX;
+    case 0x0030: return SCTP_PR_SCTP_BUF;
+    default: return SCTP_PR_SCTP_NONE;
+    }
+}
+
+/* One record of the program's, with or without a head. As usrsctp_sendv. */
+static ssize_t send_record(struct sock *sock, const unsigned char *bytes, size_t size)
+{
+    struct sctp_sendv_spa info = {.sendv_flags = SCTP_SEND_SNDINFO_VALID};
+    struct record_head head = {.magic = 0};
+
+    if (size > sizeof(head))
+        memcpy(&head, bytes, sizeof(head));
+    if (head.magic != HEAD_MAGIC || head.id != sock->id)
+        return usrsctp_sendv(sock->so, bytes, size, NULL, 0, NULL, 0, SCTP_SENDV_NOINFO, 0);
+    info.sendv_sndinfo.snd_sid = head.stream;
+    info.sendv_sndinfo.snd_flags = stack_send_flags(head.sctp_flags);
+    info.sendv_sndinfo.snd_ppid = head.ppid;
+    info.sendv_sndinfo.snd_context = head.context;
+    if (head.policy != 0) {
+        info.sendv_flags |= SCTP_SEND_PRINFO_VALID;
+        info.sendv_prinfo.pr_policy = stack_policy(head.policy);
+        info.sendv_prinfo.pr_value = head.policy_value;
+    }
+    return usrsctp_sendv(sock->so, bytes + sizeof(head), size - sizeof(head), NULL, 0, &info,
+                         sizeof(info), SCTP_SENDV_SPA, 0);
+}
+
+/* False: usrsctp has no room, and the record is held. What cannot be sent for another reason is
+ * lost: the association has ended. */
+static bool pass_on(struct sock *sock, const unsigned char *bytes, size_t size)
+{
+    if (!sock->measured)
+        options_measure_again(sock);
+    if (sock->so == NULL || send_record(sock, bytes, size) >= 0 || errno != EWOULDBLOCK)
+        return true;
+    if (sock->to_peer == NULL)
+        sock->to_peer = hold(bytes, size);
+    return sock->to_peer == NULL;
+}
+
+static bool flush_to_peer(struct sock *sock)
+{
+    if (sock->to_peer == NULL)
+        return true;
+    if (!pass_on(sock, sock->to_peer->bytes, sock->to_peer->size))
+        return false;
+    let_go(&sock->to_peer);
+    return true;
+}
+
+/* recv has returned 0: what for? A record without bytes says nothing (SCTP has no such messages).
+ * Returns whether there may be more. */
+static bool handle_end_of_records(struct sock *sock)
+{
+    struct pollfd end = {.fd = sock->record_watch.fd, .events = POLLIN | POLLRDHUP};
+
+    if (poll(&end, 1, 0) != 1)
+        return false;
+    if (end.revents & POLLHUP)
+        sock->closed = true;
+    else if (sock->shut_write)
+        sock_drained(sock);
+    else if ((end.revents & POLLRDHUP) == 0)
+        return true;
+    else
+        (void)sock_shutdown(sock, SHUT_WR); /* by a way that we do not see */
+    return false;
+}
+
+static void move_to_peer(struct sock *sock)
+{
+    if (sock->record_watch.fd == -1 || sock->closed)
+        return;
+    while (flush_to_peer(sock)) {
+        ssize_t size = recv(sock->record_watch.fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+        if (size > 0 && sock->has_filler)
+            sock->has_filler = false;
+        else if (size > 0)
+            (void)pass_on(sock, buffer, (size_t)size);
+        else if (size == 0 && handle_end_of_records(sock))
+            continue;
+        else if (size == -1 && errno == ECONNRESET) /* it has closed with unread data */
+            sock->closed = sock->aborts = true;
+        if (size <= 0 && !(size == -1 && errno == EINTR))
+            return;
+    }
+}
+
+/* ---- to the program */
+
+static int end_marker(void)
+{
+    static int fd = -1;
+
+    if (fd == -1)
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fd;
+}
+
+union marker_control {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(int))];
+};
+
+static void attach_marker(struct msghdr *message, union marker_control *control)
+{
+    int fd = end_marker();
+
+    memset(control, 0, sizeof(*control));
+    control->head.cmsg_level = SOL_SOCKET;
+    control->head.cmsg_type = SCM_RIGHTS;
+    control->head.cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(&control->head), &fd, sizeof(fd));
+    message->msg_control = control;
+    message->msg_controllen = sizeof(*control);
+}
+
+/* Sends chunks, as many as there is room for. The beginning of a message is sent only up to the
+ * last full chunk. Returns how many bytes went, or -1 with errno when none did. */
+static ssize_t send_chunks(int fd, const unsigned char *bytes, size_t size, bool ends)
+{
+    struct mmsghdr messages[BATCH];
+    struct iovec parts[BATCH];
+    union marker_control control;
+    unsigned count = 0;
+    size_t at = 0;
+
+    while (count < BATCH && (size - at >= CHUNK_SIZE || (ends && at < size))) {
+        size_t part = size - at < CHUNK_SIZE ? size - at : CHUNK_SIZE;
+        parts[count] = (struct iovec){(void *)(uintptr_t)(bytes + at), part};
+        messages[count] = (struct mmsghdr){
+            .msg_hdr = {.msg_iov = &parts[count], .msg_iovlen = 1}};
+        at += part;
+        if (ends && at == size && part == CHUNK_SIZE)
+            attach_marker(&messages[count].msg_hdr, &control);
+        count++;
+    }
+    if (count == 0)
+        return 0;
+    int sent = sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent <= 0)
+        return -1;
+    return sent == (int)count ? (ssize_t)at : (ssize_t)sent * CHUNK_SIZE;
+}
+
+/* A piece of a message, or all of it, with its head: as send_chunks. */
+static ssize_t send_with_head(int fd, const struct record_head *head, const unsigned char *bytes,
+                              size_t size, bool ends)
+{
+    struct record_head copy = *head;
+    size_t part = size < PIECE_MAX ? size : PIECE_MAX;
+    struct iovec parts[2] = {{&copy, sizeof(copy)}, {(void *)(uintptr_t)bytes, part}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+    if (!ends || part < size)
+        copy.flags |= HEAD_CONTINUED;
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 ? -1 : (ssize_t)part;
+}
+
+/* Returns how much the program's socket took. What it refuses for good counts as taken. */
+static size_t deliver(struct sock *sock, const struct record_head *head, const unsigned char *bytes,
+                      size_t size, bool ends)
+{
+    size_t done = 0;
+
+    while (done < size) {
+        int fd = sock->record_watch.fd;
+        ssize_t sent = head != NULL ? send_with_head(fd, head, bytes + done, size - done, ends)
+                                    : send_chunks(fd, bytes + done, size - done, ends);
+        if (sent == -1 && errno == EINTR)
+            continue;
+        if (sent == -1 && errno == EAGAIN) {
+            sock_watch_room(sock, true);
+            return done;
+        }
+        if (sent == -1)
+            return size;
+        if (sent == 0)
+            return done;
+        done += (size_t)sent;
+    }
+    return done;
+}
+
+/* Delivers what is new, and holds what there is no room for. */
+static void deliver_or_hold(struct sock *sock, const struct record_head *head,
+                            const unsigned char *bytes, size_t size, bool ends)
+{
+    size_t done = deliver(sock, head, bytes, size, ends);
+
+    if (done == size)
+        return;
+    struct held *held = hold(bytes + done, size - done);
+    if (held == NULL)
+        return;
+    held->has_head = head != NULL;
+    if (head != NULL)
+        held->head = *head;
+    held->ends = ends;
+    sock->to_program = held;
+}
+
+/* True when nothing is held any more but the beginning of a message. */
+static bool flush_to_program(struct sock *sock)
+{
+    struct held *held = sock->to_program;
+
+    if (held == NULL)
+        return true;
+    held->taken += deliver(sock, held->has_head ? &held->head : NULL, held->bytes + held->taken,
+                           held->size - held->taken, held->ends);
+    if (held->taken == held->size)
+        let_go(&sock->to_program);
+    return sock->to_program == NULL || (!held->ends && held->size - held->taken < CHUNK_SIZE);
+}
+
+/* What was held of the message's beginning comes first. Returns the size of both, in buffer. */
+static size_t begin_with_held(struct sock *sock)
+{
+    struct held *held = sock->to_program;
+
+    if (held == NULL)
+        return 0;
+    size_t size = held->size - held->taken;
+    memcpy(buffer, held->bytes + held->taken, size);
+    let_go(&sock->to_program);
+    return size;
+}
+
+struct received {
+    ssize_t size;
+    bool ends, is_note, has_info;
+    struct sctp_rcvinfo info;
+};
+
+static struct received receive(struct sock *sock, unsigned char *bytes, size_t room)
+{
+    struct received received = {.size = 0};
+    struct sctp_recvv_rn info;
+    union sctp_sockstore from;
+    socklen_t from_size = sizeof(from), info_size = sizeof(info);
+    unsigned type = 0;
+    int flags = 0;
+
+    received.size = usrsctp_recvv(sock->so, bytes, room, &from.sa, &from_size, &info, &info_size,
+                                  &type, &flags);
+    received.ends = (flags & MSG_EOR) != 0;
+    received.is_note = (flags & MSG_NOTIFICATION) != 0;
+    received.has_info = type == SCTP_RECVV_RCVINFO || type == SCTP_RECVV_RN;
+    if (received.has_info)
+        received.info = info.recvv_rcvinfo;
+    return received;
+}
+
+static bool wants_heads(const struct sock *sock)
+{
+    const struct socket_options *options = &sock->options;
+
+    return options->want_rcvinfo || options->want_nxtinfo || options->subscribed != 0;
+}
+
+static struct record_head make_head(const struct sock *sock, const struct received *received)
+{
+    const struct sctp_rcvinfo *info = &received->info;
+
+    return (struct record_head){.magic = HEAD_MAGIC,
+                                .id = sock->id,
+                                .stream = info->rcv_sid,
+                                .ssn = info->rcv_ssn,
+                                .sctp_flags = info->rcv_flags & SCTP_UNORDERED ? LX_UNORDERED : 0,
+                                .ppid = info->rcv_ppid,
+                                .context = info->rcv_context,
+                                .tsn = info->rcv_tsn,
+                                .cumtsn = info->rcv_cumtsn,
+                                .association = (int32_t)info->rcv_assoc_id};
+}
+
+void transfer_note(struct sock *sock, const void *note, size_t size)
+{
+    struct record_head head = {.magic = HEAD_MAGIC, .id = sock->id, .flags = HEAD_NOTIFICATION};
+
+    if (size > 0 && sock->record_watch.fd != -1 && sock->to_program == NULL)
+        deliver_or_hold(sock, &head, note, size, true);
+}
+
+static void receive_note(struct sock *sock, size_t size)
+{
+    static unsigned char note[NOTE_MAX];
+
+    transfer_note(sock, note, notify_translate(sock, buffer, size, note));
+}
+
+/* A message, or what has come of it. The beginning of one can wait in to_program. */
+static struct received receive_message(struct sock *sock, size_t *size)
+{
+    struct received received;
+
+    *size = begin_with_held(sock);
+    do {
+        received = receive(sock, buffer + *size, sizeof(buffer) - *size);
+        if (received.size > 0)
+            *size += (size_t)received.size;
+    } while (received.size > 0 && !received.ends && *size < sizeof(buffer));
+    return received;
+}
+
+/* All messages that are there and that the program has room for. Returns 0, or -1 with errno, or 1
+ * at the end of the file. */
+static int move_to_program(struct sock *sock)
+{
+    for (;;) {
+        size_t size;
+        if (!flush_to_program(sock)) {
+            errno = EAGAIN;
+            return -1;
+        }
+        struct received received = receive_message(sock, &size);
+        int error = errno;
+        struct record_head head = make_head(sock, &received);
+        if (size > 0 && received.is_note)
+            receive_note(sock, size);
+        else if (size > 0 && !sock->shut_read)
+            deliver_or_hold(sock, wants_heads(sock) ? &head : NULL, buffer, size, received.ends);
+        if (received.size > 0)
+            continue;
+        errno = error;
+        return received.size == 0 ? 1 : -1;
+    }
+}
+
+/* ---- the end */
+
+/* Closing with data that nobody has read aborts the association; with notifications it must not. */
+static bool has_unread_data(struct sock *sock)
+{
+    if (sock->to_program != NULL && !(sock->to_program->has_head &&
+                                      (sock->to_program->head.flags & HEAD_NOTIFICATION)))
+        return true;
+    while (sock->so != NULL) {
+        struct received received = receive(sock, buffer, sizeof(buffer));
+        if (received.size <= 0)
+            return false;
+        if (!received.is_note)
+            return true;
+    }
+    return false;
+}
+
+/* The program has closed it: when all that it sent has gone to usrsctp, the rest is SCTP's. */
+static void finish_closed(struct sock *sock)
+{
+    if (!sock->aborts && sock->record_watch.fd != -1 && has_unread_data(sock))
+        sock->aborts = true;
+    if (sock->aborts || flush_to_peer(sock))
+        sock_close(sock, sock->aborts);
+}
+
+/* A peer's SHUTDOWN is the end of the file; but where the program wants to know how the
+ * association ends, that comes first. */
+static bool more_is_to_come(struct sock *sock)
+{
+    const unsigned association = 1u << (LX_SN_ASSOC_CHANGE - LX_SN_DATA_IO);
+
+    return (sock->options.subscribed & association) != 0 && sock_association_state(sock) >= 0;
+}
+
+static void handle_end(struct sock *sock, int result)
+{
+    if (result == 1 && more_is_to_come(sock))
+        return;
+    if (result == 1 || errno == ENOTCONN) {
+        move_to_peer(sock);
+        if (sock->closed)
+            finish_closed(sock);
+        else
+            sock_end(sock, sock->error);
+    } else if (errno != EWOULDBLOCK) {
+        int error = sock->error != 0 ? sock->error : errno == ECONNABORTED ? ETIMEDOUT : errno;
+        sock_end(sock, error);
+    }
+}
+
+static void move_connected(struct sock *sock)
+{
+    if (sock->linger_until_ns != 0) { /* closed already: somebody waits for the end */
+        if (sock_association_state(sock) < 0 || loop_now_ns() > sock->linger_until_ns)
+            sock_end(sock, 0);
+        return;
+    }
+    move_to_peer(sock);
+    if (sock->closed) {
+        finish_closed(sock);
+        return;
+    }
+    int result = move_to_program(sock);
+    if (result == 1 || errno != EAGAIN)
+        handle_end(sock, result);
+}
+
+void transfer_move(struct sock *sock)
+{
+    sock_refresh(sock);
+    if (sock->state == SOCKET_CONNECTED && sock->so != NULL)
+        move_connected(sock);
+}
+
+/* A socket without an association: nothing can come but the end. */
+static bool has_hung_up(struct sock *sock)
+{
+    struct pollfd end = {.fd = sock->record_watch.fd};
+
+    return poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) != 0;
+}
+
+void transfer_records(struct watch *watch, uint32_t events)
+{
+    struct sock *sock = (struct sock *)watch;
+
+    if (events & EPOLLOUT) {
+        sock_watch_room(sock, false);
+        sock_changed(sock);
+    }
+    if (sock->state == SOCKET_CONNECTED)
+        transfer_move(sock);
+    else if ((events & EPOLLHUP) && has_hung_up(sock))
+        sock_close(sock, sock->state == SOCKET_CONNECTING);
+}
