@@ -8,9 +8,14 @@
 #include "address.h"
 #include <stddef.h>
 
-/* fd becomes the capture's; a file that is being written to already is closed again. The head is
- * written if the file is empty. 0, or -1 with errno. */
+/*
+ * fd becomes the capture's, whatever happens; a file that is being written to already is closed
+ * again. The head is written if the file is empty. Several files may be captured to, and a pipe;
+ * SIGPIPE must be ignored. 0, or -1 with errno: EINVAL for a file that holds something else (if it
+ * can be read), EMFILE for too many.
+ */
 int capture_to(int fd);
+bool capture_is_on(void);
 
 /* An SCTP packet that goes in UDP from one address and port to another: with all three heads. */
 void capture_packet(const struct address *from, const struct address *to, const void *packet,

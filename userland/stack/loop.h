@@ -17,18 +17,23 @@ struct watch {
 };
 
 int loop_open(void); /* 0, or -1 with errno */
+/* That function is called whenever the loop has waited, before it handles what has happened: to
+ * set clocks right. */
+void loop_on_wake(void (*function)(void));
 
 /* events: EPOLLIN and EPOLLOUT; hang-ups are always told. 0, or -1 with errno. */
 int loop_watch(struct watch *watch, uint32_t events);
 int loop_change(struct watch *watch, uint32_t events);
-void loop_forget(struct watch *watch); /* before its fd is closed */
+/* Before its fd is closed. Events that are already under way do not reach it any more. */
+void loop_forget(struct watch *watch);
 
-/* Memory that events which are already under way may still name: freed after them. */
+/* For memory that a function further up the call stack may still use: it is freed at the end of
+ * the round. */
 void loop_free_later(void *memory);
 
 /*
  * Handles what has happened, or happens within timeout_ms. Before it sleeps it looks again for a
- * few microseconds: a peer on this host is about to answer. Returns 0, or -1 with errno.
+ * few microseconds: a peer on this host is about to answer. Returns 0, or -1 with errno (EINTR).
  */
 int loop_turn(int timeout_ms);
 

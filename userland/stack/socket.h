@@ -19,7 +19,8 @@ enum socket_state { SOCKET_CLOSED, SOCKET_LISTENING, SOCKET_CONNECTING, SOCKET_C
 /* Options that a socket keeps itself, and hands on to the ones that it accepts. */
 struct socket_options {
     bool reuse_address, reuse_port, v6only;
-    bool v4_unmapped; /* SCTP_I_WANT_MAPPED_V4_ADDR is off */
+    bool sctp_reuse_port; /* SCTP_REUSE_PORT; reuse_port is SO_REUSEPORT */
+    bool v4_unmapped;     /* SCTP_I_WANT_MAPPED_V4_ADDR is off */
     bool want_rcvinfo, want_nxtinfo;
     uint16_t subscribed;             /* SCTP_EVENTS, a bit per member of lx_event_subscribe */
     int send_buffer, receive_buffer; /* as SO_SNDBUF and SO_RCVBUF report them */

@@ -16,7 +16,7 @@ enum wire_side { WIRE_LISTEN, WIRE_CONNECT, WIRE_SIDES };
 /* A way to a peer host: what the addresses of one UDP datagram say. */
 struct link {
     struct address remote; /* port: UDP */
-    struct address local;  /* no port */
+    struct address local;  /* port: UDP, of that side */
     enum wire_side side;
     unsigned users; /* sockets that hold it */
     uint64_t used_ms;
@@ -30,20 +30,23 @@ struct wire_handlers {
     /* A packet of the handshake's, from the peer, is about to go to the stack (before: true),
      * or has gone there. */
     void (*handshake)(struct link *link, uint16_t port, bool before);
-    /* The port inside of usrsctp for a port on the wire, and the other way round (ports.h). */
+    /* The port inside of usrsctp for a port on the wire, 0 if nobody has it; and the other way
+     * round (ports.h). Only asked on the listening side. */
     uint16_t (*inner_port)(uint16_t port, const struct address *local);
     uint16_t (*outer_port)(uint16_t inner_port);
     /* ICMP: nobody is there. */
     void (*refused)(const struct address *remote);
 };
 
+/* Opens nothing yet. handlers stay the caller's. */
 void wire_start(uint16_t udp_port, const struct wire_handlers *handlers);
 uint16_t wire_udp_port(void);
 
 /* Opens that UDP socket, if it is not open. 0, or -1 with errno (EADDRINUSE). */
 int wire_open(enum wire_side side);
 
-/* The link for these addresses, a new one if there is none; NULL without memory. */
+/* The link for these addresses, a new one if there is none; NULL without memory, or with too many
+ * of them. That side must be open. */
 struct link *wire_link(const struct address *remote, const struct address *local,
                        enum wire_side side);
 void wire_hold(struct link *link);

@@ -1,0 +1,120 @@
+/* The one event loop, on epoll(7). */
+#include "loop.h"
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define EVENTS 64
+#define LOOK_AGAIN_NS 50000u
+
+static int epoll_fd = -1;
+static struct epoll_event events[EVENTS]; /* of this round */
+static int event_count, event_next;
+static void (*on_wake)(void);
+static void **garbage; /* to be freed after this round */
+static size_t garbage_count, garbage_room;
+
+uint64_t loop_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int loop_open(void)
+{
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    return epoll_fd < 0 ? -1 : 0;
+}
+
+void loop_on_wake(void (*function)(void))
+{
+    on_wake = function;
+}
+
+static int control(int operation, struct watch *watch, uint32_t wanted)
+{
+    struct epoll_event event = {.events = wanted | EPOLLRDHUP | EPOLLET, .data.ptr = watch};
+
+    return epoll_ctl(epoll_fd, operation, watch->fd, &event);
+}
+
+int loop_watch(struct watch *watch, uint32_t wanted)
+{
+    return control(EPOLL_CTL_ADD, watch, wanted);
+}
+
+int loop_change(struct watch *watch, uint32_t wanted)
+{
+    return control(EPOLL_CTL_MOD, watch, wanted);
+}
+
+void loop_forget(struct watch *watch)
+{
+    epoll_ctl(epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+    for (int i = event_next; i < event_count; i++)
+        if (events[i].data.ptr == watch)
+            events[i].data.ptr = NULL;
+}
+
+void loop_free_later(void *memory)
+{
+    if (garbage_count == garbage_room) {
+        size_t room = garbage_room == 0 ? EVENTS : garbage_room * 2;
+        void **grown = realloc(garbage, room * sizeof *grown);
+        if (grown == NULL) /* better lost than freed too early */
+            return;
+        garbage = grown;
+        garbage_room = room;
+    }
+    garbage[garbage_count++] = memory;
+}
+
+/* Whoever has just been served often answers at once: sleeping and waking up would take longer.
+ * Meanwhile the processor goes to whoever else can use it. */
+static int look_again(void)
+{
+    uint64_t end_ns = loop_now_ns() + LOOK_AGAIN_NS;
+    int count;
+
+    do {
+        sched_yield();
+        count = epoll_wait(epoll_fd, events, EVENTS, 0);
+    } while (count == 0 && loop_now_ns() < end_ns);
+    return count;
+}
+
+static int wait_for_events(int timeout_ms)
+{
+    static bool served; /* the round before did something */
+    int count = epoll_wait(epoll_fd, events, EVENTS, 0);
+
+    if (count == 0 && timeout_ms != 0 && served)
+        count = look_again();
+    if (count == 0 && timeout_ms != 0)
+        count = epoll_wait(epoll_fd, events, EVENTS, timeout_ms);
+    served = count > 0;
+    return count;
+}
+
+int loop_turn(int timeout_ms)
+{
+    event_count = wait_for_events(timeout_ms);
+    if (event_count < 0) {
+        event_count = 0;
+        return -1;
+    }
+    if (on_wake != NULL)
+        on_wake();
+    for (event_next = 0; event_next < event_count;) {
+        struct epoll_event event = events[event_next++];
+        struct watch *watch = event.data.ptr;
+        if (watch != NULL)
+            watch->ready(watch, event.events);
+    }
+    event_count = 0;
+    while (garbage_count > 0)
+        free(garbage[--garbage_count]);
+    return 0;
+}

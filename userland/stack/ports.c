@@ -1,0 +1,390 @@
+/*
+ * SCTP ports and local addresses: who is bound to what, as Linux has it (net/sctp/socket.c).
+ *
+ * All sockets that are bound are found by their port. Where several of them listen on one port, for
+ * different addresses, usrsctp knows all but the first by another port, their inner one: one that
+ * no socket is bound to.
+ */
+#include "ports.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define BUCKETS 1024
+#define LAST_PRIVILEGED 1023
+#define MAX_STEP 64
+
+static struct sock *buckets[BUCKETS]; /* by port */
+
+/* By inner port. The outer one stays when nobody uses the inner one any more: associations may
+ * still be ending. */
+static struct {
+    uint16_t outer; /* 0: none, as yet */
+    unsigned users; /* one that listens, and what it has accepted */
+} inner_ports[UINT16_MAX + 1];
+
+static int fail(int error)
+{
+    errno = error;
+    return -1;
+}
+
+/* ---- which sockets get in each other's way */
+
+/* Does what is sent to "to" belong to a socket that is bound to "bound"? */
+static bool covers(const struct sock *sock, const struct address *bound, const struct address *to)
+{
+    bool to_v4 = address_is_v4(&to->ip);
+
+    if (to_v4 && sock->options.v6only)
+        return false;
+    if (IN6_IS_ADDR_UNSPECIFIED(&bound->ip))
+        return true;
+    return address_is_any(&bound->ip) ? to_v4 : address_same_ip(bound, to);
+}
+
+static bool covers_any(const struct sock *sock, const struct address *to, unsigned count)
+{
+    for (unsigned i = 0; i < sock->address_count; i++)
+        for (unsigned k = 0; k < count; k++)
+            if (covers(sock, &sock->addresses[i], &to[k]))
+                return true;
+    return false;
+}
+
+static bool overlap(const struct sock *a, const struct sock *b)
+{
+    return covers_any(a, b->addresses, b->address_count) ||
+           covers_any(b, a->addresses, a->address_count);
+}
+
+static bool reuses_address(const struct sock *sock)
+{
+    return sock->options.reuse_address || sock->options.sctp_reuse_port;
+}
+
+/* sctp_get_port_local: SO_REUSEPORT on both; SO_REUSEADDR or SCTP_REUSE_PORT on both, and the other
+ * one does not listen; or no common address. */
+static bool port_free(const struct sock *sock, uint16_t port)
+{
+    for (struct sock *other = buckets[port % BUCKETS]; other != NULL; other = other->port_next) {
+        if (other == sock || other->port != port)
+            continue;
+        if (sock->options.reuse_port && other->options.reuse_port)
+            continue;
+        if (reuses_address(sock) && reuses_address(other) && other->state != SOCKET_LISTENING)
+            continue;
+        if (overlap(sock, other))
+            return false;
+    }
+    return true;
+}
+
+static bool port_unused(unsigned port)
+{
+    for (struct sock *other = buckets[port % BUCKETS]; other != NULL; other = other->port_next)
+        if (other->port == port)
+            return false;
+    return inner_ports[port].users == 0;
+}
+
+/* ---- inner ports */
+
+static void use_inner(struct sock *sock, uint16_t inner)
+{
+    if (inner != sock->port) {
+        inner_ports[inner].outer = sock->port;
+        inner_ports[inner].users++;
+    }
+    sock->inner_port = inner;
+}
+
+static void leave_inner(struct sock *sock)
+{
+    if (sock->inner_port != sock->port)
+        inner_ports[sock->inner_port].users--;
+    sock->inner_port = sock->port;
+}
+
+static bool inner_taken(const struct sock *sock)
+{
+    if (inner_ports[sock->port].users > 0)
+        return true;
+    for (struct sock *other = buckets[sock->port % BUCKETS]; other != NULL;
+         other = other->port_next)
+        if (other != sock && other->inner_port == sock->port && other->state == SOCKET_LISTENING)
+            return true;
+    return false;
+}
+
+/* From the end, where the kernel picks no ports, and each as rarely as can be. */
+static int take_inner(struct sock *sock)
+{
+    static uint16_t last = 0;
+
+    for (unsigned i = 0; i < UINT16_MAX; i++) {
+        if (--last <= LAST_PRIVILEGED)
+            last = UINT16_MAX;
+        if (port_unused(last)) {
+            use_inner(sock, last);
+            return 0;
+        }
+    }
+    return fail(EADDRINUSE);
+}
+
+uint16_t ports_inner(uint16_t port, const struct address *local)
+{
+    bool taken;
+    const struct sock *listener = ports_find_listener(port, local, &taken);
+
+    if (listener != NULL)
+        return listener->inner_port;
+    return inner_ports[port].users > 0 ? 0 : port;
+}
+
+uint16_t ports_outer(uint16_t inner_port)
+{
+    uint16_t outer = inner_ports[inner_port].outer;
+
+    return outer != 0 ? outer : inner_port;
+}
+
+/* ---- joining a port, and leaving it */
+
+static void join_at(struct sock *sock, struct sock **place)
+{
+    sock->port_next = *place;
+    sock->port_link = place;
+    if (*place != NULL)
+        (*place)->port_link = &sock->port_next;
+    *place = sock;
+}
+
+static void join(struct sock *sock, uint16_t port)
+{
+    sock->port = sock->inner_port = port;
+    if (inner_ports[port].users == 0)
+        inner_ports[port].outer = 0;
+    join_at(sock, &buckets[port % BUCKETS]);
+}
+
+/* Behind the listener, so that looking for that one stays short. */
+void ports_join(struct sock *sock, struct sock *listener)
+{
+    sock->port = listener->port;
+    use_inner(sock, listener->inner_port);
+    join_at(sock, &listener->port_next);
+}
+
+void ports_leave(struct sock *sock)
+{
+    if (sock->port_link == NULL)
+        return;
+    leave_inner(sock);
+    *sock->port_link = sock->port_next;
+    if (sock->port_next != NULL)
+        sock->port_next->port_link = sock->port_link;
+    sock->port_link = NULL;
+    sock->port = sock->inner_port = 0;
+}
+
+/* ---- bind */
+
+/* Is the address ours, and may we have the port? The kernel answers by the same rules for UDP. */
+static int ask_kernel(const struct address *address)
+{
+    struct address asked = *address;
+    struct sockaddr_storage name;
+    int family = address_is_v4(&address->ip) ? AF_INET : AF_INET6;
+    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    if (asked.port > LAST_PRIVILEGED)
+        asked.port = 0;
+    socklen_t size = address_write(&asked, family, &name);
+    int result = bind(fd, (struct sockaddr *)&name, size);
+    int error = errno;
+    close(fd);
+    return result < 0 && error != EADDRINUSE ? fail(error) : 0;
+}
+
+static void ephemeral_range(unsigned *first, unsigned *last)
+{
+    static unsigned low, high;
+
+    if (low == 0) {
+        FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+        if (file == NULL || fscanf(file, "%u %u", &low, &high) != 2 || low < 1 || high > 65535 ||
+            low > high) {
+            low = 32768;
+            high = 60999;
+        }
+        if (file != NULL)
+            fclose(file);
+    }
+    *first = low;
+    *last = high;
+}
+
+/* A port that nobody has, from the range that the kernel uses: some steps of random width further,
+ * so not one whose last association may still be ending. 0, or -1 with EADDRINUSE. */
+static int join_ephemeral(struct sock *sock)
+{
+    static unsigned last_picked;
+    unsigned first, last, random = 0;
+
+    ephemeral_range(&first, &last);
+    unsigned count = last - first + 1;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        random = (unsigned)loop_now_ns();
+    last_picked += last_picked == 0 ? random % count : 1 + random % MAX_STEP;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned port = first + (last_picked + i) % count;
+        if (port_unused(port)) {
+            join(sock, (uint16_t)port);
+            return 0;
+        }
+    }
+    return fail(EADDRINUSE);
+}
+
+static int append(struct sock *sock, const struct address *address)
+{
+    struct address *grown =
+        realloc(sock->addresses, (sock->address_count + 1) * sizeof sock->addresses[0]);
+
+    if (grown == NULL)
+        return -1;
+    grown[sock->address_count] = *address;
+    grown[sock->address_count++].port = 0;
+    sock->addresses = grown;
+    return 0;
+}
+
+int ports_bind(struct sock *sock, const struct address *address)
+{
+    if (sock->port != 0)
+        return fail(EINVAL);
+    sock->address_count = 0;
+    if (ask_kernel(address) < 0 || append(sock, address) < 0)
+        return -1;
+    if (address->port == 0) {
+        if (join_ephemeral(sock) == 0)
+            return 0;
+    } else if (port_free(sock, address->port)) {
+        join(sock, address->port);
+        return 0;
+    }
+    sock->address_count = 0;
+    return fail(EADDRINUSE);
+}
+
+int ports_bind_any(struct sock *sock)
+{
+    struct address any = address_any(sock->family);
+
+    if (sock->port == 0)
+        return ports_bind(sock, &any);
+    if (sock->state == SOCKET_CLOSED)
+        leave_inner(sock);
+    return 0;
+}
+
+int ports_claim_listening(struct sock *sock)
+{
+    if (!port_free(sock, sock->port))
+        return fail(EADDRINUSE);
+    return inner_taken(sock) ? take_inner(sock) : 0;
+}
+
+/* ---- sctp_bindx(3) */
+
+static bool contains(const struct sock *sock, const struct address *address)
+{
+    for (unsigned i = 0; i < sock->address_count; i++)
+        if (address_same_ip(&sock->addresses[i], address))
+            return true;
+    return false;
+}
+
+static int add_one(struct sock *sock, const struct address *address)
+{
+    if (sock->port == 0)
+        return ports_bind(sock, address);
+    if (address->port != 0 && address->port != sock->port)
+        return fail(EINVAL);
+    if (address_is_any(&address->ip) || contains(sock, address) ||
+        address_is_any(&sock->addresses[0].ip)) /* bound to it already */
+        return fail(EINVAL);
+    if (ask_kernel(address) < 0 || append(sock, address) < 0)
+        return -1;
+    return port_free(sock, sock->port) ? 0 : fail(EADDRINUSE);
+}
+
+/* All or none. The first call binds, all must name one port (or none, later on). */
+int ports_add(struct sock *sock, const struct address *addresses, unsigned count)
+{
+    unsigned before = sock->address_count;
+
+    for (unsigned i = 0; i < count; i++)
+        if (add_one(sock, &addresses[i]) < 0) {
+            int error = errno;
+            sock->address_count = before;
+            if (before == 0)
+                ports_leave(sock);
+            return fail(error);
+        }
+    return 0;
+}
+
+static int remove_one(struct sock *sock, const struct address *address)
+{
+    if (sock->address_count <= 1) /* the last one stays */
+        return fail(EBUSY);
+    if (address->port != 0 && address->port != sock->port)
+        return fail(EINVAL);
+    for (unsigned i = 0; i < sock->address_count; i++)
+        if (address_same_ip(&sock->addresses[i], address)) {
+            sock->addresses[i] = sock->addresses[--sock->address_count];
+            return 0;
+        }
+    return fail(EINVAL);
+}
+
+int ports_remove(struct sock *sock, const struct address *addresses, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (remove_one(sock, &addresses[i]) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- who is it? */
+
+struct sock *ports_find_listener(uint16_t port, const struct address *local, bool *taken)
+{
+    *taken = false;
+    for (struct sock *sock = buckets[port % BUCKETS]; sock != NULL; sock = sock->port_next) {
+        if (sock->port != port || sock->state != SOCKET_LISTENING)
+            continue;
+        if (covers_any(sock, local, 1))
+            return sock;
+        *taken = true;
+    }
+    return NULL;
+}
+
+struct sock *ports_find_connecting(uint16_t port, const struct link *link)
+{
+    struct sock *sock = buckets[port % BUCKETS];
+
+    while (sock != NULL &&
+           (sock->port != port || sock->state != SOCKET_CONNECTING || sock->link != link))
+        sock = sock->port_next;
+    return sock;
+}

@@ -1,0 +1,659 @@
+/*
+ * SCTP packets in UDP datagrams (RFC 6951).
+ *
+ * What usrsctp takes for the address of a peer is a link: the peer's address and UDP port, and
+ * ours. Links are made as packets come in, so they are limited, and those that nobody has used for
+ * a while are used again. Their memory stays: usrsctp may know a link for longer than we do.
+ *
+ * Where several sockets listen on one port, an association may have another port inside of usrsctp
+ * than on the wire (ports.h). Each of these is a flow here.
+ */
+#include "wire.h"
+#include "capture.h"
+#include "loop.h"
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/ip.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <usrsctp.h>
+
+#define BATCH 16
+#define ROUNDS 8 /* in a row; then others have their turn */
+#define ERRORS 256
+#define DATAGRAM_SIZE 65536
+#define UDP_BUFFER (4 * 1024 * 1024) /* as much of it as net.core.rmem_max lets us have */
+#define BUCKETS 4096
+#define SWEEP_MIN 4096      /* with less there is no need to look for what is not used any more */
+#define LINK_IDLE_MS 180000 /* longer than three heartbeats */
+#define LINK_LIMIT 65536    /* that nobody holds */
+#define FLOW_LIMIT 65536
+#define FLOW_ENDING_MS 10000
+
+struct sctp_head {
+    uint16_t source, destination;
+    uint32_t tag, checksum;
+    uint8_t chunk_type, chunk_flags;
+    uint16_t chunk_size;
+    uint32_t initiate_tag; /* of an INIT */
+};
+enum {
+    CHUNK_INIT = 1,
+    CHUNK_INIT_ACK = 2,
+    CHUNK_ABORT = 6,
+    CHUNK_COOKIE_ECHO = 10,
+    CHUNK_COOKIE_ACK = 11,
+    CHUNK_SHUTDOWN_COMPLETE = 14,
+    COMMON_HEAD = 12,
+    CHUNK_HEAD = 4
+};
+
+/* An association whose listener has an inner port. */
+struct flow {
+    const struct link *link;
+    uint16_t port, peer_port, inner_port;
+    uint64_t ended_ms; /* 0: as far as we know it lives */
+    struct flow *next;
+};
+
+static const struct wire_handlers *handlers;
+static uint16_t listen_port;
+static struct {
+    struct watch watch; /* its fd is the socket, -1 while that is not open */
+    int family;
+    uint16_t port;
+} sides[WIRE_SIDES] = {{.watch = {.fd = -1}}, {.watch = {.fd = -1}}};
+static struct link *buckets[BUCKETS];
+static struct link *free_links;
+static unsigned link_count, sweep_links_at = SWEEP_MIN;
+static struct flow *flows[BUCKETS];
+static unsigned flow_count, sweep_flows_at = SWEEP_MIN;
+
+static uint64_t now_ms(void)
+{
+    return loop_now_ns() / 1000000u;
+}
+
+void wire_start(uint16_t udp_port, const struct wire_handlers *upper)
+{
+    listen_port = udp_port;
+    handlers = upper;
+}
+
+uint16_t wire_udp_port(void)
+{
+    return listen_port;
+}
+
+/* ---- links and flows */
+
+static unsigned hash(const void *bytes, size_t size, uint32_t start)
+{
+    const unsigned char *at = bytes;
+    uint32_t h = start, word;
+
+    for (; size >= sizeof word; size -= sizeof word, at += sizeof word) {
+        memcpy(&word, at, sizeof word);
+        h = (h ^ word) * 0x9e3779b1u;
+        h ^= h >> 15;
+    }
+    return h % BUCKETS;
+}
+
+static struct link **link_bucket(const struct address *remote, const struct address *local,
+                                 enum wire_side side)
+{
+    struct {
+        struct in6_addr remote, local;
+        uint32_t scopes[2];
+    } key = {remote->ip, local->ip, {remote->scope, local->scope}};
+
+    return &buckets[hash(&key, sizeof key, remote->port * 2u + side)];
+}
+
+static struct flow **flow_bucket(const struct link *link, uint16_t port, uint16_t peer_port)
+{
+    return &flows[hash(&link, sizeof link, (uint32_t)port << 16 | peer_port)];
+}
+
+static struct link *find_link(const struct address *remote, const struct address *local,
+                              enum wire_side side)
+{
+    struct link *link = *link_bucket(remote, local, side);
+
+    while (link != NULL &&
+           (link->remote.port != remote->port || link->side != side ||
+            !address_same_ip(&link->remote, remote) || !address_same_ip(&link->local, local)))
+        link = link->next;
+    return link;
+}
+
+static bool link_unused(const struct link *link, uint64_t ms)
+{
+    return link->users == 0 && ms - link->used_ms >= LINK_IDLE_MS;
+}
+
+static unsigned next_sweep(unsigned count)
+{
+    return count * 2 > SWEEP_MIN ? count * 2 : SWEEP_MIN;
+}
+
+static void sweep_flows(uint64_t ms)
+{
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (struct flow **at = &flows[i]; *at != NULL;) {
+            struct flow *flow = *at;
+            if (!link_unused(flow->link, ms) &&
+                (flow->ended_ms == 0 || ms - flow->ended_ms < FLOW_ENDING_MS)) {
+                at = &flow->next;
+                continue;
+            }
+            *at = flow->next;
+            free(flow);
+            flow_count--;
+        }
+    sweep_flows_at = next_sweep(flow_count);
+}
+
+static void sweep_links(uint64_t ms)
+{
+    sweep_flows(ms); /* of the same links */
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (struct link **at = &buckets[i]; *at != NULL;) {
+            struct link *link = *at;
+            if (!link_unused(link, ms)) {
+                at = &link->next;
+                continue;
+            }
+            *at = link->next;
+            link->next = free_links;
+            free_links = link;
+            link_count--;
+        }
+    sweep_links_at = next_sweep(link_count);
+}
+
+static struct link *take_link(uint64_t ms)
+{
+    if (link_count >= sweep_links_at)
+        sweep_links(ms);
+    if (link_count >= LINK_LIMIT)
+        return NULL;
+    struct link *link = free_links;
+    if (link != NULL) {
+        free_links = link->next;
+        return link;
+    }
+    link = malloc(sizeof *link);
+    if (link != NULL) /* usrsctp only takes what is for an address that it knows as its own */
+        usrsctp_register_address(link);
+    return link;
+}
+
+struct link *wire_link(const struct address *remote, const struct address *local,
+                       enum wire_side side)
+{
+    struct link *link = find_link(remote, local, side);
+    uint64_t ms = now_ms();
+
+    if (link == NULL) {
+        link = take_link(ms);
+        if (link == NULL)
+            return NULL;
+        struct link **bucket = link_bucket(remote, local, side);
+        *link = (struct link){.remote = *remote, .local = *local, .side = side, .next = *bucket};
+        link->local.port = sides[side].port;
+        *bucket = link;
+        link_count++;
+    }
+    link->used_ms = ms;
+    return link;
+}
+
+void wire_hold(struct link *link)
+{
+    link->users++;
+}
+
+void wire_drop(struct link *link)
+{
+    link->users--;
+}
+
+static struct flow *find_flow(const struct link *link, uint16_t port, uint16_t peer_port)
+{
+    if (flow_count == 0)
+        return NULL;
+    struct flow *flow = *flow_bucket(link, port, peer_port);
+    while (flow != NULL &&
+           (flow->link != link || flow->port != port || flow->peer_port != peer_port))
+        flow = flow->next;
+    return flow;
+}
+
+static void add_flow(const struct link *link, uint16_t port, uint16_t peer_port, uint16_t inner)
+{
+    if (flow_count >= sweep_flows_at)
+        sweep_flows(now_ms());
+    struct flow *flow = flow_count < FLOW_LIMIT ? malloc(sizeof *flow) : NULL;
+    if (flow == NULL)
+        return;
+    struct flow **bucket = flow_bucket(link, port, peer_port);
+    *flow = (struct flow){link, port, peer_port, inner, 0, *bucket};
+    *bucket = flow;
+    flow_count++;
+}
+
+static void note_end(struct flow *flow, uint8_t chunk_type)
+{
+    bool ends = chunk_type == CHUNK_ABORT || chunk_type == CHUNK_SHUTDOWN_COMPLETE;
+
+    flow->ended_ms = ends ? now_ms() : 0;
+}
+
+/* ---- out */
+
+static void add_control(struct msghdr *message, int level, int type, const void *value, size_t size)
+{
+    struct cmsghdr *head =
+        (struct cmsghdr *)((char *)message->msg_control + message->msg_controllen);
+
+    head->cmsg_level = level;
+    head->cmsg_type = type;
+    head->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(head), value, size);
+    message->msg_controllen += CMSG_SPACE(size);
+}
+
+/* The source address of a reply is the one that was asked. */
+static void set_source(struct msghdr *message, const struct address *local, int family)
+{
+    struct in6_pktinfo v6 = {.ipi6_addr = local->ip, .ipi6_ifindex = local->scope};
+    struct in_pktinfo v4 = {0};
+
+    if (family == AF_INET6) {
+        add_control(message, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof v6);
+    } else {
+        memcpy(&v4.ipi_spec_dst, &local->ip.s6_addr[12], sizeof v4.ipi_spec_dst);
+        add_control(message, IPPROTO_IP, IP_PKTINFO, &v4, sizeof v4);
+    }
+}
+
+static void set_tos(struct msghdr *message, const struct address *local, uint8_t tos)
+{
+    bool v4 = address_is_v4(&local->ip);
+    int value = tos;
+
+    if (tos != 0)
+        add_control(message, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &value,
+                    sizeof value);
+}
+
+/* A datagram that cannot be sent is lost: SCTP knows what to do. */
+static void send_packet(const struct link *link, void *packet, size_t size, uint8_t tos)
+{
+    _Alignas(struct cmsghdr) char
+        control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))] = {0};
+    struct sockaddr_storage to;
+    struct iovec vector = {packet, size};
+    struct msghdr message = {
+        .msg_name = &to, .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control};
+    int fd = sides[link->side].watch.fd, family = sides[link->side].family;
+
+    if (fd < 0)
+        return;
+    message.msg_namelen = address_write(&link->remote, family, &to);
+    set_source(&message, &link->local, family);
+    set_tos(&message, &link->local, tos);
+    ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN) /* perhaps an earlier packet's error, which ICMP reported */
+        sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0)
+        capture_packet(&link->local, &link->remote, packet, size, tos);
+}
+
+static void set_checksum(unsigned char *packet, size_t size)
+{
+    uint32_t checksum = 0;
+
+    memcpy(packet + offsetof(struct sctp_head, checksum), &checksum, sizeof checksum);
+    checksum = usrsctp_crc32c(packet, size);
+    memcpy(packet + offsetof(struct sctp_head, checksum), &checksum, sizeof checksum);
+}
+
+/* The port on the wire takes the place of the inner one. */
+static void put_outer_port(const struct link *link, unsigned char *packet, size_t size)
+{
+    struct sctp_head head;
+
+    memcpy(&head, packet, COMMON_HEAD + CHUNK_HEAD);
+    uint16_t inner = ntohs(head.source), outer = handlers->outer_port(inner);
+    if (outer == inner)
+        return;
+    struct flow *flow = find_flow(link, outer, ntohs(head.destination));
+    if (flow != NULL)
+        note_end(flow, head.chunk_type);
+    else if (head.chunk_type == CHUNK_COOKIE_ACK)
+        add_flow(link, outer, ntohs(head.destination), inner);
+    head.source = htons(outer);
+    memcpy(packet, &head.source, sizeof head.source);
+    set_checksum(packet, size);
+}
+
+int wire_output(void *address, void *packet, size_t size, uint8_t tos, uint8_t set_df)
+{
+    const struct link *link = address;
+
+    (void)set_df; /* the kernel sets it where the packet fits */
+    if (link->side == WIRE_LISTEN && size >= COMMON_HEAD + CHUNK_HEAD)
+        put_outer_port(link, packet, size);
+    send_packet(link, packet, size, tos);
+    return 0;
+}
+
+static void refuse(const struct link *link, const struct sctp_head *init)
+{
+    struct sctp_head abort = {.source = init->destination,
+                              .destination = init->source,
+                              .tag = init->initiate_tag,
+                              .chunk_type = CHUNK_ABORT,
+                              .chunk_size = htons(CHUNK_HEAD)};
+
+    abort.checksum = usrsctp_crc32c(&abort, COMMON_HEAD + CHUNK_HEAD);
+    send_packet(link, &abort, COMMON_HEAD + CHUNK_HEAD, 0);
+}
+
+/* ---- in */
+
+struct arrival {
+    struct address remote, local;
+    bool has_local;
+    uint8_t tos;
+};
+
+static void read_control(const struct cmsghdr *head, struct arrival *arrival)
+{
+    struct in6_pktinfo v6;
+    struct in_pktinfo v4;
+    int tos;
+
+    if (head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_PKTINFO) {
+        memcpy(&v6, CMSG_DATA(head), sizeof v6);
+        bool needs_scope = IN6_IS_ADDR_LINKLOCAL(&v6.ipi6_addr);
+        arrival->local = (struct address){v6.ipi6_addr, needs_scope ? v6.ipi6_ifindex : 0, 0};
+        arrival->has_local = true;
+    } else if (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_PKTINFO) {
+        memcpy(&v4, CMSG_DATA(head), sizeof v4);
+        arrival->local = address_any(AF_INET);
+        memcpy(&arrival->local.ip.s6_addr[12], &v4.ipi_addr, sizeof v4.ipi_addr);
+        arrival->has_local = true;
+    } else if (head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_TCLASS) {
+        memcpy(&tos, CMSG_DATA(head), sizeof tos);
+        arrival->tos = (uint8_t)tos;
+    } else if (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_TOS) {
+        arrival->tos = *CMSG_DATA(head);
+    }
+}
+
+/* False where the kernel does not say who the packet is for. */
+static bool read_arrival(struct msghdr *message, struct arrival *arrival)
+{
+    *arrival = (struct arrival){.tos = 0};
+    for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL;
+         head = CMSG_NXTHDR(message, head))
+        read_control(head, arrival);
+    return arrival->has_local &&
+           address_read(&arrival->remote, message->msg_name, message->msg_namelen) == 0;
+}
+
+/* A packet from this very stack has been captured on its way out. */
+static bool sent_by_us(const struct link *link)
+{
+    struct address peer = link->local;
+
+    for (unsigned side = 0; side < WIRE_SIDES; side++)
+        if (sides[side].watch.fd >= 0 && sides[side].port == link->remote.port &&
+            find_link(&peer, &link->remote, (enum wire_side)side) != NULL)
+            return true;
+    return false;
+}
+
+/* Which port does usrsctp know that one by? 0: nobody has it. */
+static uint16_t find_inner_port(const struct link *link, const struct sctp_head *head)
+{
+    uint16_t port = ntohs(head->destination);
+
+    if (link->side != WIRE_LISTEN)
+        return port;
+    struct flow *flow = find_flow(link, port, ntohs(head->source));
+    if (flow != NULL) {
+        note_end(flow, head->chunk_type);
+        return flow->inner_port;
+    }
+    if (head->chunk_type == CHUNK_INIT || head->chunk_type == CHUNK_COOKIE_ECHO)
+        return handlers->inner_port(port, &link->local);
+    return port;
+}
+
+/* The inner port takes the place of the one on the wire. False: the packet had a wrong checksum. */
+static bool put_inner_port(unsigned char *packet, size_t size, uint16_t inner)
+{
+    struct sctp_head head;
+    uint32_t checksum;
+
+    memcpy(&head, packet, COMMON_HEAD);
+    set_checksum(packet, size);
+    memcpy(&checksum, packet + offsetof(struct sctp_head, checksum), sizeof checksum);
+    if (checksum != head.checksum)
+        return false;
+    head.destination = htons(inner);
+    memcpy(packet, &head, COMMON_HEAD);
+    set_checksum(packet, size);
+    return true;
+}
+
+static void deliver(struct link *link, const struct sctp_head *head, unsigned char *packet,
+                    size_t size)
+{
+    uint16_t port = ntohs(head->destination), inner = find_inner_port(link, head);
+    bool answer = head->chunk_type == CHUNK_INIT_ACK || head->chunk_type == CHUNK_COOKIE_ACK;
+
+    if (head->chunk_type == CHUNK_INIT && size >= sizeof *head &&
+        (inner == 0 || !handlers->welcome(port, &link->local))) {
+        refuse(link, head);
+        return;
+    }
+    if (inner == 0 || (inner != port && !put_inner_port(packet, size, inner)))
+        return;
+    if (answer)
+        handlers->handshake(link, port, true);
+    usrsctp_conninput(link, packet, size, 0);
+    if (answer)
+        handlers->handshake(link, port, false);
+}
+
+static void take_datagram(enum wire_side side, struct msghdr *message, unsigned char *packet,
+                          size_t size)
+{
+    struct sctp_head head = {0};
+    struct arrival arrival;
+
+    if (size < COMMON_HEAD + CHUNK_HEAD || !read_arrival(message, &arrival))
+        return;
+    struct link *link = wire_link(&arrival.remote, &arrival.local, side);
+    if (link == NULL)
+        return;
+    if (capture_is_on() && !sent_by_us(link))
+        capture_packet(&link->remote, &link->local, packet, size, arrival.tos);
+    memcpy(&head, packet, size < sizeof head ? size : sizeof head);
+    deliver(link, &head, packet, size);
+}
+
+/* ICMP says that nobody is there. */
+static void read_error(struct msghdr *message)
+{
+    struct address remote;
+
+    for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL;
+         head = CMSG_NXTHDR(message, head)) {
+        bool v4 = head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_RECVERR;
+        bool v6 = head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_RECVERR;
+        struct sock_extended_err error;
+        if (!v4 && !v6)
+            continue;
+        memcpy(&error, CMSG_DATA(head), sizeof error);
+        if (error.ee_origin != SO_EE_ORIGIN_ICMP && error.ee_origin != SO_EE_ORIGIN_ICMP6)
+            continue;
+        if (error.ee_errno == ECONNREFUSED &&
+            address_read(&remote, message->msg_name, message->msg_namelen) == 0)
+            handlers->refused(&remote);
+    }
+}
+
+static void read_errors(int fd)
+{
+    for (int count = 0; count < ERRORS; count++) {
+        struct sockaddr_storage to;
+        _Alignas(struct cmsghdr) char control[512];
+        struct msghdr message = {.msg_name = &to,
+                                 .msg_namelen = sizeof to,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof control};
+        if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+            return;
+        read_error(&message);
+    }
+}
+
+/* True if there may be more. */
+static bool receive_batch(int fd, enum wire_side side)
+{
+    static struct mmsghdr messages[BATCH];
+    static struct iovec vectors[BATCH];
+    static struct sockaddr_storage from[BATCH];
+    static _Alignas(struct cmsghdr) char control[BATCH][128];
+    static unsigned char packets[BATCH][DATAGRAM_SIZE];
+
+    for (int i = 0; i < BATCH; i++) {
+        vectors[i] = (struct iovec){packets[i], DATAGRAM_SIZE};
+        messages[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
+                                              .msg_namelen = sizeof from[i],
+                                              .msg_iov = &vectors[i],
+                                              .msg_iovlen = 1,
+                                              .msg_control = control[i],
+                                              .msg_controllen = sizeof control[i]};
+    }
+    int count = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
+    for (int i = 0; i < count; i++)
+        take_datagram(side, &messages[i].msg_hdr, packets[i], messages[i].msg_len);
+    return count == BATCH || (count < 0 && errno != EAGAIN); /* an error that ICMP reported */
+}
+
+static void receive(struct watch *watch, uint32_t events)
+{
+    enum wire_side side = watch == &sides[WIRE_LISTEN].watch ? WIRE_LISTEN : WIRE_CONNECT;
+    int rounds = 0;
+
+    if (events & EPOLLERR)
+        read_errors(watch->fd);
+    while (rounds < ROUNDS && receive_batch(watch->fd, side))
+        rounds++;
+    if (rounds == ROUNDS)
+        loop_change(watch, EPOLLIN); /* tells of what is there, in the next turn */
+}
+
+/* ---- the UDP sockets */
+
+static int set_option(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static int set_options(int fd, int family)
+{
+    if (family == AF_INET6 && (set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) < 0 ||
+                               set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) < 0 ||
+                               set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) < 0 ||
+                               set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1) < 0))
+        return -1;
+    if (family == AF_INET && set_option(fd, IPPROTO_IP, IP_PKTINFO, 1) < 0)
+        return -1;
+    if (set_option(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 ||
+        set_option(fd, IPPROTO_IP, IP_RECVERR, 1) < 0)
+        return -1;
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, UDP_BUFFER);
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, UDP_BUFFER);
+    return 0;
+}
+
+/* To any address and that port, and finds out which one it is where port is 0. */
+static int bind_udp(int fd, int family, uint16_t *port)
+{
+    struct address any = {.port = *port};
+    struct sockaddr_storage name;
+    socklen_t size = address_write(&any, family, &name);
+
+    if (bind(fd, (struct sockaddr *)&name, size) < 0 ||
+        getsockname(fd, (struct sockaddr *)&name, &size) < 0 || address_read(&any, &name, size) < 0)
+        return -1;
+    *port = any.port;
+    return 0;
+}
+
+static int open_udp(enum wire_side side, int family)
+{
+    uint16_t port = side == WIRE_LISTEN ? listen_port : 0;
+    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+    struct watch watch = {fd, receive};
+
+    if (fd < 0)
+        return -1;
+    sides[side].watch = watch;
+    if (set_options(fd, family) < 0 || bind_udp(fd, family, &port) < 0 ||
+        loop_watch(&sides[side].watch, EPOLLIN) < 0) {
+        int error = errno;
+        close(fd);
+        sides[side].watch.fd = -1;
+        errno = error;
+        return -1;
+    }
+    sides[side].family = family;
+    sides[side].port = port;
+    return 0;
+}
+
+int wire_open(enum wire_side side)
+{
+    if (sides[side].watch.fd >= 0 || open_udp(side, AF_INET6) == 0)
+        return 0;
+    return errno == EADDRINUSE ? -1 : open_udp(side, AF_INET); /* no IPv6 here */
+}
+
+int wire_route(const struct address *remote, struct address *local, uint32_t *mtu)
+{
+    bool v4 = address_is_v4(&remote->ip);
+    int family = v4 ? AF_INET : AF_INET6, path_mtu = 0;
+    struct address probe = *remote;
+    struct sockaddr_storage name;
+    socklen_t size = sizeof path_mtu, name_size;
+    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    probe.port = listen_port;
+    name_size = address_write(&probe, family, &name);
+    int result = connect(fd, (struct sockaddr *)&name, name_size);
+    if (result == 0)
+        result = getsockname(fd, (struct sockaddr *)&name, &name_size);
+    if (result == 0)
+        result = address_read(local, &name, name_size);
+    if (result == 0)
+        getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &path_mtu, &size);
+    int error = errno;
+    close(fd);
+    errno = error;
+    local->port = 0;
+    *mtu = (uint32_t)path_mtu;
+    return result;
+}
