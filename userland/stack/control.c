@@ -1,0 +1,467 @@
+/* Requests of programs. See control.h. */
+#include "control.h"
+#include "../protocol.h"
+#include "accept.h"
+#include "capture.h"
+#include "linux_sctp.h"
+#include "list.h"
+#include "notify.h"
+#include "options.h"
+#include "ports.h"
+#include "transfer.h"
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct control {
+    struct watch watch; /* first */
+    struct sock *waits_for;
+    struct request request; /* the one that waits */
+};
+
+/* The request that is being handled, and what goes back. */
+static unsigned char payload[PAYLOAD_MAX], answer[PAYLOAD_MAX];
+static struct reply reply;
+
+static void set_answer(const void *bytes, size_t size)
+{
+    memcpy(answer, bytes, size);
+    reply.size = (uint32_t)size;
+}
+
+static void close_control(struct control *control)
+{
+    if (control->waits_for != NULL)
+        control->waits_for->waiter = NULL;
+    loop_forget(&control->watch);
+    close(control->watch.fd);
+    loop_free_later(control);
+}
+
+/* error: an errno, or 0. A program that has gone away, or does not read, has no use for it. */
+static void send_reply(struct control *control, const struct sock *sock, int error)
+{
+    struct iovec parts[2] = {{&reply, sizeof(reply)}, {answer, reply.size}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+    reply.error = error;
+    reply.marks = sock == NULL ? 0 : sock_marks((struct sock *)(uintptr_t)sock);
+    (void)sendmsg(control->watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* ---- waiting */
+
+static void wait_for(struct control *control, struct sock *sock, const struct request *request)
+{
+    control->waits_for = sock;
+    control->request = *request;
+    sock->waiter = control;
+}
+
+static bool is_connectx(const struct request *request)
+{
+    return (request->kind == REQUEST_SET && request->number == LX_CONNECTX) ||
+           (request->kind == REQUEST_GET && request->number == LX_CONNECTX3);
+}
+
+static void settle(struct control *control, struct sock *sock, int error)
+{
+    int32_t id = error == 0 ? options_association_id(sock) : 0;
+
+    reply = (struct reply){.value = 0};
+    if (control->request.kind == REQUEST_GET) { /* its struct begins with the ID */
+        set_answer(&(struct lx_getaddrs_old){.assoc_id = id}, sizeof(struct lx_getaddrs_old));
+    } else if (is_connectx(&control->request)) {
+        reply.value = id;
+    }
+    send_reply(control, sock, error);
+    sock->waiter = NULL;
+    control->waits_for = NULL;
+}
+
+void control_settled(struct sock *sock, int error)
+{
+    static unsigned char note[NOTE_MAX];
+
+    if (error != 0 && sock->record_watch.fd != -1)
+        transfer_note(sock, note, notify_refusal(sock, note));
+    if (sock->waiter == NULL)
+        return;
+    settle(sock->waiter, sock, error);
+    if (error != 0) /* it has been told: poll need not */
+        sock->error = 0;
+}
+
+void control_freed(struct sock *sock)
+{
+    accept_forget(sock);
+    transfer_forget(sock);
+    if (sock->waiter != NULL)
+        settle(sock->waiter, sock, 0);
+}
+
+/* ---- the requests: each returns 0, or -1 with errno; EINPROGRESS may be waited for */
+
+static int bind_socket(struct sock *sock, const struct request *request)
+{
+    struct address address;
+
+    if (sock_read_address(sock, payload, request->size, &address) == -1)
+        return -1;
+    return sock_bind(sock, &address);
+}
+
+/* Linux looks at the socket first, then at where the address leads (__sctp_connect). */
+static int connect_socket(struct sock *sock, const struct request *request)
+{
+    struct address address;
+
+    if (sock->record_watch.fd == -1) {
+        errno = sock->state == SOCKET_CONNECTED ? EISCONN : ESTALE;
+        return -1;
+    }
+    bool is_complete = address_read(&address, payload, request->size) == 0;
+    if (is_complete && (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING)) {
+        errno = EISCONN;
+        return -1;
+    }
+    if (sock_read_address(sock, payload, request->size, &address) == -1 ||
+        sock_connect(sock, &address) == -1)
+        return -1;
+    errno = EINPROGRESS;
+    return -1;
+}
+
+static int await_association(struct sock *sock)
+{
+    sock_refresh(sock);
+    if (sock->state == SOCKET_CONNECTED)
+        return 0;
+    errno = sock->state == SOCKET_CONNECTING ? EINPROGRESS
+            : sock->error != 0               ? sock->error
+                                             : ECONNREFUSED;
+    return -1;
+}
+
+static void answer_address(const struct sock *sock, const struct address *address)
+{
+    struct sockaddr_storage name;
+    socklen_t size = sock_write_address(sock, address, &name);
+
+    set_answer(&name, size);
+}
+
+static int tell_name(struct sock *sock)
+{
+    struct address name = sock_name(sock);
+
+    answer_address(sock, &name);
+    return 0;
+}
+
+static int tell_peer(struct sock *sock)
+{
+    sock_refresh(sock);
+    if (sock->state != SOCKET_CONNECTED) {
+        errno = ENOTCONN;
+        return -1;
+    }
+    struct address peer = sock_peer(sock);
+    answer_address(sock, &peer);
+    return 0;
+}
+
+static int get_option(struct sock *sock, const struct request *request)
+{
+    socklen_t size = request->size;
+
+    memcpy(answer, payload, size);
+    if (options_get(sock, request->level, request->number, answer, &size) == -1)
+        return -1;
+    reply.size = size;
+    return 0;
+}
+
+/* ---- may a send, or a receive, go ahead? */
+
+/* Linux reports every end of an association as EPIPE, but for an error that has not been seen. */
+static int fail_with_error(struct sock *sock, int otherwise)
+{
+    errno = sock->error != 0 ? sock->error : otherwise;
+    sock->error = 0;
+    return -1;
+}
+
+static int set_up_by_send(struct sock *sock, const struct request *request,
+                          const struct address *to)
+{
+    struct sctp_initmsg init;
+
+    if (request->flags & REQUEST_HAS_INIT) {
+        memcpy(&init, request->init, sizeof(init));
+        if (options_stack_set(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == -1)
+            return -1;
+    }
+    return sock_connect(sock, to);
+}
+
+/* With a destination: the peer's, or else the association is set up by the way. */
+static int may_send_to(struct sock *sock, const struct request *request)
+{
+    struct address to;
+
+    if (sock_read_address(sock, payload, request->size, &to) == -1)
+        return -1;
+    if (address_is_any(&to.ip)) {
+        errno = EINVAL;
+        return -1;
+    }
+    struct address peer = sock_peer(sock);
+    bool to_peer = sock->link != NULL && to.port == peer.port && address_same_ip(&to, &peer);
+    if (sock->state == SOCKET_CONNECTED && sock_association_state(sock) < 0)
+        return fail_with_error(sock, EPIPE);
+    if (sock->state == SOCKET_CONNECTED && !to_peer) {
+        errno = EADDRNOTAVAIL;
+        return -1;
+    }
+    if (sock->state == SOCKET_CONNECTED || (sock->state == SOCKET_CONNECTING && to_peer))
+        return 0;
+    return set_up_by_send(sock, request, &to);
+}
+
+static int may_send(struct sock *sock, const struct request *request)
+{
+    sock_refresh(sock);
+    if (sock->state == SOCKET_LISTENING)
+        return fail_with_error(sock, EPIPE);
+    if (request->size > 0 && may_send_to(sock, request) == -1)
+        return -1;
+    if (sock->error != 0 || sock->shut_write || sock->so == NULL ||
+        (sock->state != SOCKET_CONNECTED && sock->state != SOCKET_CONNECTING))
+        return fail_with_error(sock, EPIPE);
+    if (options_check_message(sock, request->stream, request->message_size) == -1)
+        return -1;
+    reply.marks |= MARK_CONNECTED;
+    return 0;
+}
+
+/* Why is there nothing to read? value 1: the call may go ahead, 0: the end of the file. */
+static int may_receive(struct sock *sock, const struct request *request)
+{
+    bool blocks = (request->flags & REQUEST_BLOCKING) != 0;
+
+    sock_refresh(sock);
+    if (sock->state == SOCKET_CONNECTING ||
+        (sock->state == SOCKET_CONNECTED && sock->so != NULL && !sock->shut_read)) {
+        reply.value = 1;
+        return 0;
+    }
+    if (sock->state == SOCKET_LISTENING) {
+        errno = ENOTCONN;
+        return -1;
+    }
+    if (sock->error != 0)
+        return fail_with_error(sock, 0);
+    if (sock->shut_read || (sock->was_connected && sock->peer_ended))
+        return 0;
+    errno = blocks ? ENOTCONN : EAGAIN;
+    return -1;
+}
+
+/* ---- the end, and a new beginning */
+
+/* The program has closed it, with SO_LINGER: the reply comes when the association has ended. */
+static int linger(struct sock *sock)
+{
+    if (sock->state == SOCKET_CONNECTED && sock->record_watch.fd != -1)
+        transfer_records(&sock->record_watch, EPOLLIN | EPOLLHUP);
+    if (!sock->closed || sock->linger_until_ns == 0)
+        return 0;
+    errno = EINPROGRESS;
+    return -1;
+}
+
+static int replace(struct sock *sock, const struct request *request)
+{
+    struct sock *old = sock_find(request->other);
+
+    if (old == NULL || old->record_watch.fd != -1) {
+        errno = EINVAL;
+        return -1;
+    }
+    sock_replace(old, sock);
+    return 0;
+}
+
+/* ---- the conversation */
+
+static int handle_socket_request(struct sock *sock, const struct request *request)
+{
+    switch (request->kind) {
+    case REQUEST_BIND: return bind_socket(sock, request);
+    case REQUEST_LISTEN: return sock_listen(sock, request->number);
+    case REQUEST_CONNECT: return connect_socket(sock, request);
+    case REQUEST_AWAIT: return await_association(sock);
+    case REQUEST_SHUTDOWN: return sock_shutdown(sock, request->number);
+    case REQUEST_SOCKNAME: return tell_name(sock);
+    case REQUEST_PEERNAME: return tell_peer(sock);
+    case REQUEST_GET: return get_option(sock, request);
+    case REQUEST_SET:
+        return options_set(sock, request->level, request->number, payload, request->size);
+    case REQUEST_MAY_SEND: return may_send(sock, request);
+    case REQUEST_MAY_RECEIVE: return may_receive(sock, request);
+    case REQUEST_LINGER: return linger(sock);
+    case REQUEST_REPLACE: return replace(sock, request);
+    default: errno = EINVAL; return -1;
+    }
+}
+
+static void handle_request(struct control *control, const struct request *request)
+{
+    struct sock *sock = sock_find(request->id);
+
+    reply = (struct reply){.value = 0};
+    if (sock == NULL) {
+        send_reply(control, NULL, request->kind == REQUEST_LINGER ? 0 : ECONNRESET);
+        return;
+    }
+    int result = handle_socket_request(sock, request);
+    int error = result == -1 ? errno : 0;
+    bool may_wait = request->kind == REQUEST_CONNECT || request->kind == REQUEST_AWAIT ||
+                    request->kind == REQUEST_LINGER || is_connectx(request);
+    if (error == EINPROGRESS && may_wait && (request->flags & REQUEST_WAIT) &&
+        sock->waiter == NULL) {
+        wait_for(control, sock, request);
+        return;
+    }
+    if (result > 0)
+        reply.value = result;
+    send_reply(control, sock_find(request->id), error);
+}
+
+/* Requests that name no socket. The descriptor, if one came along, is handed on or closed. */
+static void handle_general_request(struct control *control, const struct request *request, int fd)
+{
+    int error = 0;
+
+    reply = (struct reply){.value = 0};
+    if (request->kind == REQUEST_CAPTURE) {
+        error = fd == -1 || capture_to(fd) == -1 ? EINVAL : 0;
+    } else {
+        reply.size = (uint32_t)list_sockets((unsigned)request->number, (char *)answer,
+                                            sizeof(answer), &reply.value);
+        if (fd != -1)
+            close(fd);
+    }
+    send_reply(control, NULL, error);
+}
+
+static int take_descriptor(struct msghdr *message)
+{
+    struct cmsghdr *head = CMSG_FIRSTHDR(message);
+    int fd = -1;
+
+    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+        head->cmsg_len == CMSG_LEN(sizeof(fd)))
+        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+    return fd;
+}
+
+/* False: nothing more comes. */
+static bool receive_request(struct control *control)
+{
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int))];
+    } ancillary;
+    struct request request;
+    struct iovec parts[2] = {{&request, sizeof(request)}, {payload, sizeof(payload)}};
+    struct msghdr message = {.msg_iov = parts,
+                             .msg_iovlen = 2,
+                             .msg_control = &ancillary,
+                             .msg_controllen = sizeof(ancillary)};
+    ssize_t got = recvmsg(control->watch.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (got == -1)
+        return errno == EAGAIN || errno == EINTR;
+    int fd = take_descriptor(&message);
+    bool is_general = got >= (ssize_t)sizeof(request) &&
+                      (request.kind == REQUEST_CAPTURE || request.kind == REQUEST_LIST);
+    if (is_general)
+        handle_general_request(control, &request, fd);
+    else if (fd != -1)
+        close(fd);
+    if (got < (ssize_t)sizeof(request) || request.size > (size_t)got - sizeof(request))
+        return false;
+    if (!is_general && control->waits_for == NULL)
+        handle_request(control, &request);
+    return true;
+}
+
+static void handle_control(struct watch *watch, uint32_t events)
+{
+    struct control *control = (struct control *)watch;
+
+    if (!receive_request(control) || (events & EPOLLHUP))
+        close_control(control);
+}
+
+/* ---- who comes */
+
+static bool is_same_user(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+           (peer.uid == geteuid() || peer.uid == 0);
+}
+
+/* The name of a program's end tells which socket it is. */
+static bool read_socket_name(int fd, int *family, uint64_t *id)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNSPEC};
+    socklen_t size = sizeof(name) - 1;
+    unsigned uid, udp_port;
+    unsigned long long number;
+    char digit;
+
+    if (getpeername(fd, (struct sockaddr *)&name, &size) == -1 ||
+        size <= offsetof(struct sockaddr_un, sun_path) + 1)
+        return false;
+    ((char *)&name)[size] = '\0';
+    if (sscanf(name.sun_path + 1, "sctp/%u/%u/%c/%llx", &uid, &udp_port, &digit, &number) != 4)
+        return false;
+    *family = digit == '4' ? AF_INET : AF_INET6;
+    *id = number;
+    return true;
+}
+
+static int start_conversation(int fd)
+{
+    struct control *control = calloc(1, sizeof(*control));
+
+    if (control == NULL)
+        return -1;
+    control->watch = (struct watch){.fd = fd, .ready = handle_control};
+    if (loop_watch(&control->watch, EPOLLIN) == 0)
+        return 0;
+    free(control);
+    return -1;
+}
+
+void control_accept(int fd)
+{
+    int family, result = -1;
+    uint64_t id;
+
+    if (is_same_user(fd))
+        result = read_socket_name(fd, &family, &id) ? sock_open(fd, id, family) == NULL ? -1 : 0
+                                                    : start_conversation(fd);
+    if (result == -1)
+        close(fd);
+}

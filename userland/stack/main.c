@@ -1,0 +1,305 @@
+/*
+ * sctp-stack - SCTP in a process of its own: what a kernel with SCTP does for programs.
+ *
+ * Theory of operation
+ *
+ * A program's SCTP socket is one end of an AF_UNIX SOCK_SEQPACKET connection, and the stack has the
+ * other (../protocol.h). So all that a program does with a descriptor is done by the kernel: send
+ * and recv, poll and epoll, time limits, dup, fork, exec, kill. The stack sees records come in,
+ * and the end of the file when the last copy of the descriptor is closed, however that came about.
+ *
+ * usrsctp does SCTP. It runs without threads: it works when a packet comes in (wire.c, over UDP),
+ * when a program sends, and when the clock ticks. What it then has for a program it says by an
+ * upcall, which only makes a note; sock_handle_changes looks at the notes before the loop sleeps.
+ *
+ * The way of a message: a record of the program's -> transfer.c -> usrsctp -> wire.c -> UDP; and
+ * back: UDP -> wire.c -> usrsctp -> upcall -> transfer.c -> record. If one side has no room, the
+ * other one is not read: windows and buffers are full as they would be in a kernel.
+ *
+ * Everything else (bind, connect, options ...) is a request over a connection of its own
+ * (control.c). None is waited for: whoever waits is noted in its socket, and answered later.
+ *
+ * The layers, from top to bottom, each with a header that says what it offers:
+ *     main.c                     the loop, its clock, the beginning and the end
+ *     control.c list.c           requests
+ *     transfer.c accept.c        messages, connections
+ *     notify.c options*.c        Linux' notifications and options in usrsctp's terms
+ *     socket.c                   the life of a socket
+ *     ports.c                    who is bound to what
+ *     wire.c capture.c           packets in UDP, and in a file
+ *     loop.c address.c           descriptors to watch, addresses
+ * What must go up (a packet came, a socket changed) goes through functions handed down at the
+ * start: struct wire_handlers, struct sock_handlers.
+ *
+ * The front of the first program that opens a socket starts the stack with a listening socket; the
+ * stack ends when there has been no socket and no association for a second.
+ */
+#include "accept.h"
+#include "control.h"
+#include "loop.h"
+#include "options.h"
+#include "ports.h"
+#include "socket.h"
+#include "transfer.h"
+#include "wire.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LISTENER_FD 3
+#define TICK_MS 10          /* usrsctp's own resolution */
+#define BUSY_NS 250000000u  /* how long the clock ticks at full speed after something happened */
+#define QUIET_TICK_MS 50
+#define SWEEP_NS 500000000u
+#define IDLE_NS 1000000000u /* no socket for this long: the stack may end */
+#define TICK_SHARE 50       /* the timers may take one part in that many of the time */
+
+static struct watch listener_watch;
+static uint64_t ticked_ms, tick_cost_ns, active_ns, swept_ns, emptied_ns;
+
+/* ---- what happens below */
+
+/* Not if somebody listens on the port, but for another address, or has a full queue. usrsctp knows
+ * of neither; it answers itself where nobody listens at all. */
+static bool is_welcome(uint16_t port, const struct address *local)
+{
+    bool taken;
+    const struct sock *listener = ports_find_listener(port, local, &taken);
+
+    return listener != NULL ? accept_has_room(listener) : !taken;
+}
+
+static void handle_handshake(struct link *link, uint16_t port, bool before)
+{
+    struct sock *sock = ports_find_connecting(port, link);
+
+    if (sock != NULL)
+        options_bound_first_rto(sock, before);
+}
+
+/* ICMP says that nobody is there. For an association that is being set up, and for one with this
+ * very host, that is the end. */
+static void handle_refusal(const struct address *remote)
+{
+    struct sock *next;
+
+    for (struct sock *sock = sock_first(); sock != NULL; sock = next) {
+        next = sock->next;
+        const struct link *link = sock->link;
+        if (link == NULL || link->remote.port != remote->port ||
+            !address_same_ip(&link->remote, remote) || !sock_has_association(sock))
+            continue;
+        if (sock->state == SOCKET_CONNECTING || address_same_ip(&link->local, &link->remote))
+            sock_fail(sock, ECONNREFUSED);
+    }
+}
+
+static void handle_change(struct sock *sock)
+{
+    if (sock->state == SOCKET_LISTENING)
+        accept_connections(sock);
+    else
+        transfer_move(sock);
+}
+
+static void accept_programs(struct watch *watch, uint32_t events)
+{
+    int fd;
+
+    (void)events;
+    while ((fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC)) != -1 || errno == EINTR)
+        if (fd != -1)
+            control_accept(fd);
+}
+
+/* ---- the clock */
+
+static void run_timers(void)
+{
+    uint64_t before = loop_now_ns(), ms = before / 1000000u;
+
+    active_ns = before;
+    if (ms - ticked_ms < TICK_MS)
+        return;
+    usrsctp_handle_timers((uint32_t)(ms - ticked_ms));
+    ticked_ms = ms;
+    tick_cost_ns = loop_now_ns() - before;
+}
+
+/* usrsctp goes through all timers at each tick: the more there are, the longer the pause. */
+static int next_tick_ms(void)
+{
+    bool busy = loop_now_ns() - active_ns < BUSY_NS;
+    int tick_ms = busy ? TICK_MS : QUIET_TICK_MS;
+    int bearable_ms = (int)(tick_cost_ns * TICK_SHARE / 1000000u);
+
+    if (sock_count() == 0)
+        tick_ms = QUIET_TICK_MS;
+    return bearable_ms < tick_ms ? tick_ms : bearable_ms < 200 ? bearable_ms : 200;
+}
+
+/* ---- beginning */
+
+static const struct wire_handlers wire_handlers = {.welcome = is_welcome,
+                                                   .handshake = handle_handshake,
+                                                   .inner_port = ports_inner,
+                                                   .outer_port = ports_outer,
+                                                   .refused = handle_refusal};
+static const struct sock_handlers sock_handlers = {.records = transfer_records,
+                                                   .changed = handle_change,
+                                                   .settled = control_settled,
+                                                   .freed = control_freed};
+
+static void start_usrsctp(void)
+{
+    /* Each socket has a hash table of its associations: one-to-one sockets have one. */
+    usrsctp_tunable_set_sctp_pcbtblsize(16);
+    usrsctp_tunable_set_sctp_hashtblsize(1024);
+    usrsctp_init_nothreads(0, wire_output, NULL);
+    usrsctp_sysctl_set_sctp_sendspace(SOCKET_BUFFER);
+    usrsctp_sysctl_set_sctp_recvspace(SOCKET_BUFFER);
+    usrsctp_sysctl_set_sctp_max_chunks_on_queue(4096);
+    usrsctp_sysctl_set_sctp_nr_incoming_streams_default(65535);
+    /* Like Linux: tags are random, none is remembered for a minute after its end. */
+    usrsctp_sysctl_set_sctp_vtag_time_wait(0);
+    /* As Linux has them by default; ECN and address changes have no way through AF_CONN. */
+    usrsctp_sysctl_set_sctp_ecn_enable(0);
+    usrsctp_sysctl_set_sctp_asconf_enable(0);
+    usrsctp_sysctl_set_sctp_auto_asconf(0);
+    usrsctp_sysctl_set_sctp_auth_enable(0);
+    usrsctp_sysctl_set_sctp_reconfig_enable(0);
+    ticked_ms = loop_now_ns() / 1000000u;
+}
+
+/* Nothing of the program that started us stays: its terminal, directory, files and signals. */
+static int become_daemon(void)
+{
+    struct rlimit limit;
+    sigset_t none;
+    int null = open("/dev/null", O_RDWR);
+
+    if (null == -1)
+        return -1;
+    for (int fd = 0; fd < LISTENER_FD; fd++)
+        if (dup2(null, fd) == -1)
+            return -1;
+    if (null > LISTENER_FD)
+        close(null);
+    close_range(LISTENER_FD + 1, ~0u, 0);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int number = 1; number < NSIG; number++)
+        if (number != SIGKILL && number != SIGSTOP)
+            signal(number, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    switch (fork()) {
+    case -1: return -1;
+    case 0: break;
+    default: _exit(0);
+    }
+    return setsid() == -1 || chdir("/") == -1 ? -1 : 0;
+}
+
+static int start(unsigned long udp_port)
+{
+    if (become_daemon() == -1 || loop_open() == -1)
+        return -1;
+    loop_on_wake(run_timers);
+    wire_start((uint16_t)udp_port, &wire_handlers);
+    sock_start(&sock_handlers);
+    start_usrsctp();
+    listener_watch = (struct watch){.fd = LISTENER_FD, .ready = accept_programs};
+    if (fcntl(LISTENER_FD, F_SETFL, O_NONBLOCK) == -1)
+        return -1;
+    return loop_watch(&listener_watch, EPOLLIN);
+}
+
+/* ---- end */
+
+/* Somebody came at the last moment: the address, and usrsctp, are taken again. */
+static int start_again(void)
+{
+    struct sockaddr_un name;
+    socklen_t size = sizeof(name);
+
+    if (getsockname(listener_watch.fd, (struct sockaddr *)&name, &size) == -1)
+        return -1;
+    loop_forget(&listener_watch);
+    close(listener_watch.fd);
+    listener_watch.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener_watch.fd == -1 ||
+        bind(listener_watch.fd, (struct sockaddr *)&name, size) == -1 ||
+        listen(listener_watch.fd, SOMAXCONN) == -1)
+        return -1;
+    start_usrsctp();
+    return loop_watch(&listener_watch, EPOLLIN);
+}
+
+/* Whether the stack has ended: when there is no association any more, and nobody comes. */
+static bool has_ended(void)
+{
+    if (usrsctp_finish() != 0)
+        return false;
+    shutdown(listener_watch.fd, SHUT_RD);
+    int fd = accept4(listener_watch.fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd == -1)
+        return true;
+    if (start_again() == -1)
+        return true;
+    control_accept(fd);
+    return false;
+}
+
+static bool is_over(void)
+{
+    uint64_t now = loop_now_ns();
+
+    if (sock_count() > 0 || emptied_ns == 0)
+        emptied_ns = now;
+    return now - emptied_ns > IDLE_NS && has_ended();
+}
+
+static void sweep(void)
+{
+    if (loop_now_ns() - swept_ns < SWEEP_NS)
+        return;
+    sock_sweep();
+    swept_ns = loop_now_ns();
+}
+
+int main(int argc, char *argv[])
+{
+    char *end;
+    unsigned long udp_port = argc == 2 ? strtoul(argv[1], &end, 10) : 0;
+
+    if (argc != 2 || *end != '\0' || udp_port < 1 || udp_port > 65535 ||
+        fcntl(LISTENER_FD, F_GETFD) == -1) {
+        fputs("usage: sctp-stack UDP-PORT, with a listening socket as descriptor 3;\n"
+              "programs with SCTP sockets start it by themselves (withusrsctp)\n",
+              stderr);
+        return 2;
+    }
+    if (start(udp_port) == -1)
+        return 1;
+    while (!is_over()) {
+        sock_handle_changes();
+        if (loop_turn(next_tick_ms()) == -1 && errno != EINTR)
+            return 1;
+        run_timers();
+        sock_handle_changes();
+        sweep();
+    }
+    return 0;
+}
