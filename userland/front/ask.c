@@ -196,7 +196,7 @@ static int reach_stack(int fd, struct request *request)
     snprintf(text, sizeof(text), PROTOCOL_STACK_FORMAT, uid, udp_port);
     struct name name = abstract_name(text);
     int connection = connect_name(&name);
-    if (connection != -1 && ((request->flags & REQUEST_WAIT) && request->kind != REQUEST_LINGER)
+    if (connection != -1 && (request->flags & REQUEST_WAIT) && request->kind != REQUEST_LINGER)
         limit_wait(fd, connection);
     return connection;
 }

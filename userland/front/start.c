@@ -65,12 +65,13 @@ static int find_program(char *path, size_t size)
 struct launch {
     const char *path;
     char *const *arguments, *const *environment;
+    char *child_stack;
     int listener;
     volatile int error;
 };
 
-/* Shares memory with the program until it has become the stack (CLONE_VM, CLONE_VFORK), but not
- * its descriptors. */
+/* Both share memory with the program (CLONE_VM), which goes on when they are done (CLONE_VFORK), but
+ * not its descriptors. */
 static int become_stack(void *argument)
 {
     struct launch *launch = argument;
@@ -83,7 +84,18 @@ static int become_stack(void *argument)
         execve(launch->path, launch->arguments, launch->environment);
     if (launch->error == 0)
         launch->error = errno;
-    _exit(127);
+    _exit(1);
+}
+
+/* Leaves the stack without a parent. */
+static int become_parent(void *argument)
+{
+    struct launch *launch = argument;
+
+    if (clone(become_stack, launch->child_stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK,
+              launch) == -1)
+        launch->error = errno;
+    _exit(0);
 }
 
 /* What is meant for the program is not for the stack. */
@@ -97,24 +109,26 @@ static void copy_environment(char **to, size_t room)
     to[count] = NULL;
 }
 
-/* No signal handler of the program's may run in the child; and the end of the child is told to
- * nobody but us (no SIGCHLD, __WCLONE). */
+/* No signal handler of the program's may run in the children; and the end of the first is told to
+ * nobody but us (no SIGCHLD, hence __WCLONE). */
 static int launch_stack(struct launch *launch)
 {
-    _Alignas(16) char child_stack[CHILD_STACK_SIZE];
+    _Alignas(16) char child_stacks[2 * CHILD_STACK_SIZE];
     sigset_t all, before;
-    int status = 0;
 
+    launch->child_stack = child_stacks;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t child = clone(become_stack, child_stack + sizeof(child_stack), CLONE_VM | CLONE_VFORK, launch);
-    int error = errno;
-    if (child != -1)
-        while (syscall(SYS_wait4, child, &status, __WCLONE, NULL) == -1 && errno == EINTR)
+    pid_t child = clone(become_parent, child_stacks + sizeof(child_stacks),
+                        CLONE_VM | CLONE_VFORK, launch);
+    if (child == -1)
+        launch->error = errno;
+    else
+        while (syscall(SYS_wait4, child, NULL, __WCLONE, NULL) == -1 && errno == EINTR)
             continue;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = child == -1 ? error : launch->error != 0 ? launch->error : EAGAIN;
-    return child != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+    errno = launch->error;
+    return launch->error == 0 ? 0 : -1;
 }
 
 int start_stack(const struct sockaddr_un *address, socklen_t size, unsigned udp_port)

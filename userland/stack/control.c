@@ -233,6 +233,23 @@ static int may_send_to(struct sock *sock, const struct request *request)
     return set_up_by_send(sock, request, &to);
 }
 
+/* What usrsctp would refuse only when the call has returned. */
+static int check_message(struct sock *sock, unsigned stream, unsigned size)
+{
+    struct sctp_status status = {.sstat_outstrms = 0};
+
+    if (sock->state != SOCKET_CONNECTED ||
+        options_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
+        return 0;
+    if (stream >= status.sstat_outstrms)
+        errno = EINVAL;
+    else if (sock_limits_messages(sock) && size > status.sstat_fragmentation_point)
+        errno = EMSGSIZE;
+    else
+        return 0;
+    return -1;
+}
+
 static int may_send(struct sock *sock, const struct request *request)
 {
     sock_refresh(sock);
@@ -243,7 +260,7 @@ static int may_send(struct sock *sock, const struct request *request)
     if (sock->error != 0 || sock->shut_write || sock->so == NULL ||
         (sock->state != SOCKET_CONNECTED && sock->state != SOCKET_CONNECTING))
         return fail_with_error(sock, EPIPE);
-    if (options_check_message(sock, request->stream, request->message_size) == -1)
+    if (check_message(sock, request->stream, request->message_size) == -1)
         return -1;
     reply.marks |= MARK_CONNECTED;
     return 0;

@@ -24,6 +24,7 @@
  *     control.c list.c           requests
  *     transfer.c accept.c        messages, connections
  *     notify.c options*.c        Linux' notifications and options in usrsctp's terms
+ *     handshake.c                what lost packets do to the first round trip
  *     socket.c                   the life of a socket
  *     ports.c                    who is bound to what
  *     wire.c capture.c           packets in UDP, and in a file
@@ -36,8 +37,8 @@
  */
 #include "accept.h"
 #include "control.h"
+#include "handshake.h"
 #include "loop.h"
-#include "options.h"
 #include "ports.h"
 #include "socket.h"
 #include "transfer.h"
@@ -80,7 +81,7 @@ static void handle_handshake(struct link *link, uint16_t port, bool before)
     struct sock *sock = ports_find_connecting(port, link);
 
     if (sock != NULL)
-        options_bound_first_rto(sock, before);
+        handshake_bound_rto(sock, before);
 }
 
 /* ICMP says that nobody is there. For an association that is being set up, and for one with this
@@ -102,6 +103,7 @@ static void handle_refusal(const struct address *remote)
 
 static void handle_change(struct sock *sock)
 {
+    active_ns = loop_now_ns();
     if (sock->state == SOCKET_LISTENING)
         accept_connections(sock);
     else
@@ -124,7 +126,6 @@ static void run_timers(void)
 {
     uint64_t before = loop_now_ns(), ms = before / 1000000u;
 
-    active_ns = before;
     if (ms - ticked_ms < TICK_MS)
         return;
     usrsctp_handle_timers((uint32_t)(ms - ticked_ms));
@@ -203,11 +204,6 @@ static int become_daemon(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    switch (fork()) {
-    case -1: return -1;
-    case 0: break;
-    default: _exit(0);
     }
     return setsid() == -1 || chdir("/") == -1 ? -1 : 0;
 }

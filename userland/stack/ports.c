@@ -192,6 +192,15 @@ void ports_leave(struct sock *sock)
     sock->port = sock->inner_port = 0;
 }
 
+void ports_move(struct sock *from, struct sock *to)
+{
+    uint16_t port = from->port;
+
+    ports_leave(from);
+    if (port != 0)
+        join(to, port);
+}
+
 /* ---- bind */
 
 /* Is the address ours, and may we have the port? The kernel answers by the same rules for UDP. */

@@ -24,6 +24,7 @@ int ports_remove(struct sock *sock, const struct address *addresses, unsigned co
 int ports_claim_listening(struct sock *sock);
 void ports_join(struct sock *sock, struct sock *listener); /* an accepted socket */
 void ports_leave(struct sock *sock);
+void ports_move(struct sock *from, struct sock *to); /* to takes from's place */
 
 /* Who listens on that port for that local address? taken: somebody does, for another one. */
 struct sock *ports_find_listener(uint16_t port, const struct address *local, bool *taken);

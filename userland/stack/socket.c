@@ -4,7 +4,7 @@
 #include "options.h"
 #include "ports.h"
 #include <errno.h>
-#include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,6 +362,15 @@ static uint32_t stream_count(struct sock *sock)
     return status.sstat_outstrms < 127 ? status.sstat_outstrms : 127;
 }
 
+bool sock_limits_messages(struct sock *sock)
+{
+    int on = 0;
+
+    return sock->so != NULL &&
+           options_stack_get(sock, IPPROTO_SCTP, SCTP_DISABLE_FRAGMENTS, &on, sizeof(on)) == 0 &&
+           on != 0;
+}
+
 uint32_t sock_marks(struct sock *sock)
 {
     const struct socket_options *options = &sock->options;
@@ -381,7 +390,7 @@ uint32_t sock_marks(struct sock *sock)
         marks |= MARK_RCVINFO;
     if (options->want_nxtinfo)
         marks |= MARK_NXTINFO;
-    if (options_limit_messages(sock))
+    if (sock_limits_messages(sock))
         marks |= MARK_ASK;
     return marks;
 }

@@ -121,6 +121,7 @@ bool sock_peer_ended(struct sock *sock);            /* its SHUTDOWN has come, be
 struct address sock_peer(const struct sock *sock);
 struct address sock_name(const struct sock *sock);
 uint32_t sock_marks(struct sock *sock); /* MARK_* of protocol.h */
+bool sock_limits_messages(struct sock *sock); /* SCTP_DISABLE_FRAGMENTS */
 /* An address that a program has passed, checked as Linux does for that socket. */
 int sock_read_address(const struct sock *sock, const void *bytes, size_t size,
                       struct address *address);

@@ -1,9 +1,9 @@
 /* Messages between programs and associations. See transfer.h and ../protocol.h. */
 #include "transfer.h"
 #include "../protocol.h"
+#include "handshake.h"
 #include "linux_sctp.h"
 #include "notify.h"
-#include "options.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -91,9 +91,11 @@ static ssize_t send_record(struct sock *sock, const unsigned char *bytes, size_t
  * lost: the association has ended. */
 static bool pass_on(struct sock *sock, const unsigned char *bytes, size_t size)
 {
+    if (sock->so == NULL)
+        return true;
     if (!sock->measured)
-        options_measure_again(sock);
-    if (sock->so == NULL || send_record(sock, bytes, size) >= 0 || errno != EWOULDBLOCK)
+        handshake_measure_again(sock);
+    if (send_record(sock, bytes, size) >= 0 || errno != EWOULDBLOCK)
         return true;
     if (sock->to_peer == NULL)
         sock->to_peer = hold(bytes, size);
