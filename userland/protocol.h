@@ -52,13 +52,12 @@ enum mark {
     MARK_SNDRCV = 0x08,    /* SCTP_EVENTS, data_io: messages have a head, and that is shown */
     MARK_RCVINFO = 0x10,   /* SCTP_RECVRCVINFO: likewise */
     MARK_NXTINFO = 0x20,   /* SCTP_RECVNXTINFO: likewise */
-    MARK_NOTES = 0x40,     /* other events: notifications have a head */
+    MARK_HEAD = 0x40,      /* records can have a head, also when none of these is on any more */
     MARK_PARTS = 0x80,     /* the beginning of the next message has been read: SO_PEEK_OFF */
     MARK_STREAMS = 0x7f00, /* how many there are to send on, or 127 of them */
     MARK_ASK = 0x8000      /* the stack has to look at every message that is to be sent */
 };
 #define MARK_STREAMS_SHIFT 8
-#define MARK_HEADS (MARK_SNDRCV | MARK_RCVINFO | MARK_NXTINFO | MARK_NOTES)
 
 /*
  * What a record begins with, in both directions, where there is more to say than bytes. Such a

@@ -300,7 +300,7 @@ static int prepare(int fd)
 
     if (k_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &size) == -1)
         return -1;
-    buffer = buffer / 2 + 32;
+    buffer = buffer / 2 + 16;
     if (k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)) == -1 ||
         k_setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == -1 ||
         k_sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1)

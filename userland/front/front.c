@@ -14,6 +14,7 @@
 #include "system.h"
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/sctp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -306,34 +307,6 @@ static bool is_kept_by_kernel(int level, int name)
     return level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO);
 }
 
-static int get_option(int fd, int level, int name, void *value, socklen_t *size)
-{
-    struct request request = {.kind = REQUEST_GET, .level = level, .number = name};
-
-    if (bad_pointer(size) || bad_pointer(value)) {
-        errno = EFAULT;
-        return -1;
-    }
-    if ((int)*size < 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    struct answer answer = {value, *size < PAYLOAD_MAX ? *size : PAYLOAD_MAX};
-    if (level == IPPROTO_SCTP && name == 111 && (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
-        request.flags = REQUEST_WAIT;
-    int result = ask(fd, &request, value, answer.room, &answer);
-    if (result != -1)
-        *size = (socklen_t)answer.room;
-    return result == -1 ? -1 : 0;
-}
-
-EXPORT int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict size)
-{
-    if (marks_of(fd) == -1 || is_kept_by_kernel(level, name))
-        return LIBC(getsockopt)(fd, level, name, value, size);
-    return get_option(fd, level, name, value, size);
-}
-
 /* The record that a message is sent in must fit, too: see prepare in ask.c. */
 static void resize_buffer(int fd)
 {
@@ -343,7 +316,7 @@ static void resize_buffer(int fd)
 
     if (ask(fd, &request, &buffer, sizeof(buffer), &answer) == -1)
         return;
-    buffer = buffer / 2 + 32;
+    buffer = buffer / 2 + 16;
     k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
 }
 
@@ -361,12 +334,58 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
     }
     if (is_kept_by_kernel(level, name) && LIBC(setsockopt)(fd, level, name, value, size) == -1)
         return -1;
-    if (level == IPPROTO_SCTP && name == 110 && (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
+    if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX && (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
         request.flags = REQUEST_WAIT;
     int result = ask(fd, &request, value, size, NULL);
     if (result != -1 && level == SOL_SOCKET && name == SO_SNDBUF)
         resize_buffer(fd);
     return result;
+}
+
+/* sctp_connectx(3): the addresses are behind a pointer within the option. */
+static int connect_by_getsockopt(int fd, void *value, socklen_t *size)
+{
+    struct sctp_getaddrs_old option;
+
+    if (*size < sizeof(option)) {
+        errno = EINVAL;
+        return -1;
+    }
+    memcpy(&option, value, sizeof(option));
+    int id = set_option(fd, IPPROTO_SCTP, SCTP_SOCKOPT_CONNECTX, option.addrs,
+                        (socklen_t)option.addr_num);
+    option.assoc_id = id == -1 ? 0 : id;
+    memcpy(value, &option, sizeof(option));
+    *size = sizeof(option);
+    return id == -1 ? -1 : 0;
+}
+
+static int get_option(int fd, int level, int name, void *value, socklen_t *size)
+{
+    struct request request = {.kind = REQUEST_GET, .level = level, .number = name};
+
+    if (bad_pointer(size) || bad_pointer(value)) {
+        errno = EFAULT;
+        return -1;
+    }
+    if ((int)*size < 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX3)
+        return connect_by_getsockopt(fd, value, size);
+    struct answer answer = {value, *size < PAYLOAD_MAX ? *size : PAYLOAD_MAX};
+    int result = ask(fd, &request, value, answer.room, &answer);
+    if (result != -1)
+        *size = (socklen_t)answer.room;
+    return result == -1 ? -1 : 0;
+}
+
+EXPORT int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict size)
+{
+    if (marks_of(fd) == -1 || is_kept_by_kernel(level, name))
+        return LIBC(getsockopt)(fd, level, name, value, size);
+    return get_option(fd, level, name, value, size);
 }
 
 EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t size)

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#define SEND_BUFFER_MIN 4096 /* no send buffer is smaller */
 #define REST_TIMEOUT_MS 100 /* the rest of a message follows at once, unless it is very long */
 
 /* ---- vectors */
@@ -166,6 +167,27 @@ static int check_send(const struct msghdr *message, ssize_t size, const struct s
 
 /* ---- sending */
 
+/* A message must fit into the send buffer. */
+static int check_size(int fd, ssize_t size)
+{
+    int buffer = 0;
+    socklen_t length = sizeof(buffer);
+
+    if (size < SEND_BUFFER_MIN || k_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &length) == -1 ||
+        size <= buffer - 32)
+        return 0;
+    errno = EMSGSIZE;
+    return -1;
+}
+
+/* Then the association takes no messages any more, though the kernel would. */
+static bool peer_has_ended(int fd)
+{
+    struct pollfd end = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&end, 1, 0) == 1 && (end.revents & POLLRDHUP) != 0;
+}
+
 /* Without an association, or with a destination: the stack decides. 0, or -1 with errno. */
 static int ask_whether_to_send(int fd, const struct msghdr *message, ssize_t size,
                                const struct send_info *info)
@@ -247,11 +269,12 @@ ssize_t send_message(int fd, int marks, const struct msghdr *message, int flags)
         return explain_failed_send(fd, flags);
     }
     ssize_t size = total_size(message);
-    if (size == -1 || take_control(message, &info) == -1 || check_send(message, size, &info) == -1)
+    if (size == -1 || check_size(fd, size) == -1 || take_control(message, &info) == -1 ||
+        check_send(message, size, &info) == -1)
         return -1;
     bool has_name = message->msg_name != NULL && message->msg_namelen > 0;
     bool sets_up = (marks & MARK_CONNECTED) == 0;
-    bool asks = has_name || sets_up || (marks & MARK_ASK) ||
+    bool asks = has_name || sets_up || (marks & MARK_ASK) || peer_has_ended(fd) ||
                 info.head.stream >= (marks & MARK_STREAMS) >> MARK_STREAMS_SHIFT;
     if (asks && ask_whether_to_send(fd, message, size, &info) == -1)
         return errno == EPIPE ? explain_failed_send(fd, flags) : -1;
@@ -395,7 +418,7 @@ static struct part receive_part(int fd, int *marks, struct iovec *parts, size_t 
                                 int flags)
 {
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
-    bool whole = room >= CHUNK_SIZE && (*marks & (MARK_PARTS | MARK_HEADS)) == 0 && (flags & MSG_PEEK) == 0;
+    bool whole = room >= CHUNK_SIZE && (*marks & (MARK_PARTS | MARK_HEAD)) == 0 && (flags & MSG_PEEK) == 0;
     int begin = *marks & MARK_PARTS ? peek_offset(fd) : 0;
     struct part part = {.size = LIBC(recvmsg)(fd, &message, whole ? flags : flags | MSG_PEEK)};
 
@@ -515,6 +538,14 @@ static ssize_t receive_with_head(int fd, int *marks, struct msghdr *message, siz
 
 /* ---- receiving: the call */
 
+static ssize_t receive_any(int fd, int *marks, struct msghdr *message, size_t room, int flags,
+                           int *end, size_t *used)
+{
+    if (*marks & MARK_HEAD)
+        return receive_with_head(fd, marks, message, room, flags, end, used);
+    return receive_plain(fd, marks, message, room, flags, end);
+}
+
 /* The end of the file, or an error: the stack knows which. */
 static ssize_t explain_end(int fd, ssize_t got, int flags)
 {
@@ -582,10 +613,10 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
     int wanted = flags & (MSG_DONTWAIT | MSG_PEEK);
     if (room == 0)
         got = await_message(fd, flags);
-    else if (marks & MARK_HEADS)
-        got = receive_with_head(fd, &marks, message, (size_t)room, wanted, &end, &used);
     else
-        got = receive_plain(fd, &marks, message, (size_t)room, wanted, &end);
+        got = receive_any(fd, &marks, message, (size_t)room, wanted, &end, &used);
+    if (got == -1 && errno == ECONNRESET && room > 0) /* it is told only once, before what is there */
+        got = receive_any(fd, &marks, message, (size_t)room, wanted, &end, &used);
     if (got <= 0 && room > 0)
         got = explain_end(fd, got, flags);
     if (got == -1)
@@ -607,7 +638,7 @@ int readable_bytes(int fd, int marks)
     errno = saved;
     if (size <= 0)
         return 0;
-    if ((marks & MARK_HEADS) && begin == 0)
+    if ((marks & MARK_HEAD) && begin == 0)
         size -= (ssize_t)sizeof(struct record_head);
     if (begin + size == CHUNK_SIZE && LIBC(ioctl)(fd, FIONREAD, &all) == 0)
         return all;

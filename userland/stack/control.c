@@ -64,8 +64,7 @@ static void wait_for(struct control *control, struct sock *sock, const struct re
 
 static bool is_connectx(const struct request *request)
 {
-    return (request->kind == REQUEST_SET && request->number == LX_CONNECTX) ||
-           (request->kind == REQUEST_GET && request->number == LX_CONNECTX3);
+    return request->kind == REQUEST_SET && request->number == LX_CONNECTX;
 }
 
 static void settle(struct control *control, struct sock *sock, int error)
@@ -73,11 +72,8 @@ static void settle(struct control *control, struct sock *sock, int error)
     int32_t id = error == 0 ? options_association_id(sock) : 0;
 
     reply = (struct reply){.value = 0};
-    if (control->request.kind == REQUEST_GET) { /* its struct begins with the ID */
-        set_answer(&(struct lx_getaddrs_old){.assoc_id = id}, sizeof(struct lx_getaddrs_old));
-    } else if (is_connectx(&control->request)) {
+    if (is_connectx(&control->request))
         reply.value = id;
-    }
     send_reply(control, sock, error);
     sock->waiter = NULL;
     control->waits_for = NULL;
@@ -92,8 +88,6 @@ void control_settled(struct sock *sock, int error)
     if (sock->waiter == NULL)
         return;
     settle(sock->waiter, sock, error);
-    if (error != 0) /* it has been told: poll need not */
-        sock->error = 0;
 }
 
 void control_freed(struct sock *sock)
@@ -206,7 +200,13 @@ static int set_up_by_send(struct sock *sock, const struct request *request,
         if (options_stack_set(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == -1)
             return -1;
     }
-    return sock_connect(sock, to);
+    if (options_stack_get(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == 0 &&
+        request->stream >= init.sinit_num_ostreams) {
+        errno = EINVAL;
+        return -1;
+    }
+    sock->send_is_due = sock_connect(sock, to) == 0;
+    return sock->send_is_due ? 0 : -1;
 }
 
 /* With a destination: the peer's, or else the association is set up by the way. */
@@ -222,9 +222,7 @@ static int may_send_to(struct sock *sock, const struct request *request)
     }
     struct address peer = sock_peer(sock);
     bool to_peer = sock->link != NULL && to.port == peer.port && address_same_ip(&to, &peer);
-    if (sock->state == SOCKET_CONNECTED && sock_association_state(sock) < 0)
-        return fail_with_error(sock, EPIPE);
-    if (sock->state == SOCKET_CONNECTED && !to_peer) {
+    if (sock->state == SOCKET_CONNECTED && (!to_peer || sock_association_state(sock) < 0)) {
         errno = EADDRNOTAVAIL;
         return -1;
     }
@@ -388,8 +386,9 @@ static int take_descriptor(struct msghdr *message)
     return fd;
 }
 
-/* False: nothing more comes. */
-static bool receive_request(struct control *control)
+enum progress { MORE, NOTHING_YET, END };
+
+static enum progress receive_request(struct control *control)
 {
     union {
         struct cmsghdr head;
@@ -404,7 +403,7 @@ static bool receive_request(struct control *control)
     ssize_t got = recvmsg(control->watch.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
     if (got == -1)
-        return errno == EAGAIN || errno == EINTR;
+        return errno == EAGAIN ? NOTHING_YET : errno == EINTR ? MORE : END;
     int fd = take_descriptor(&message);
     bool is_general = got >= (ssize_t)sizeof(request) &&
                       (request.kind == REQUEST_CAPTURE || request.kind == REQUEST_LIST);
@@ -413,17 +412,22 @@ static bool receive_request(struct control *control)
     else if (fd != -1)
         close(fd);
     if (got < (ssize_t)sizeof(request) || request.size > (size_t)got - sizeof(request))
-        return false;
+        return END;
     if (!is_general && control->waits_for == NULL)
         handle_request(control, &request);
-    return true;
+    return MORE;
 }
 
 static void handle_control(struct watch *watch, uint32_t events)
 {
     struct control *control = (struct control *)watch;
 
-    if (!receive_request(control) || (events & EPOLLHUP))
+    enum progress progress;
+
+    do
+        progress = receive_request(control);
+    while (progress == MORE);
+    if (progress == END || (events & EPOLLHUP))
         close_control(control);
 }
 

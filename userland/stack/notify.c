@@ -59,6 +59,8 @@ static size_t address_change(const struct sock *sock, const union sctp_notificat
                                  .error = (int)from->spc_error,
                                  .assoc_id = (int32_t)from->spc_assoc_id};
 
+    if (from->spc_state == SCTP_ADDR_CONFIRMED) /* Linux says so only of further paths */
+        return 0;
     sock_write_address(
         sock, &peer,
         (struct sockaddr_storage *)((char *)&to + offsetof(struct lx_paddr_change, aaddr)));

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <linux/sockios.h>
 #include <sys/random.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -197,7 +199,7 @@ static int prepare_program_end(struct sock *sock, int fd)
     struct sockaddr_un name;
     socklen_t size = program_name(sock, &name);
     int zero = 0, marks = MARK_MAGIC | (int)sock_marks(sock);
-    int buffer = sock->options.send_buffer / 2 + 32;
+    int buffer = sock->options.send_buffer / 2 + 16;
 
     if (bind(fd, (struct sockaddr *)&name, size) == -1 ||
         setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == -1 ||
@@ -376,6 +378,9 @@ uint32_t sock_marks(struct sock *sock)
     const struct socket_options *options = &sock->options;
     uint32_t marks = 0;
 
+    if (options->want_rcvinfo || options->want_nxtinfo || options->subscribed != 0)
+        sock->has_heads = true;
+
     if (sock->state == SOCKET_LISTENING)
         marks |= MARK_LISTENING;
     if (sock->state == SOCKET_CONNECTED && sock->was_connected)
@@ -384,8 +389,8 @@ uint32_t sock_marks(struct sock *sock)
         marks |= MARK_LINGER;
     if (options->subscribed & 1)
         marks |= MARK_SNDRCV;
-    if (options->subscribed & ~1u)
-        marks |= MARK_NOTES;
+    if (sock->has_heads)
+        marks |= MARK_HEAD;
     if (options->want_rcvinfo)
         marks |= MARK_RCVINFO;
     if (options->want_nxtinfo)
@@ -612,7 +617,22 @@ int sock_connect(struct sock *sock, const struct address *peer)
 
 /* ---- the end */
 
-/* After a refusal the socket can connect again. */
+/* A message that sets up an association is on its way, and must not fail with it. */
+static bool has_sent(const struct sock *sock)
+{
+    int size = 0;
+
+    return ioctl(sock->record_watch.fd, SIOCINQ, &size) == 0 && size > FILLER_SIZE;
+}
+
+void sock_sent(struct sock *sock)
+{
+    sock->send_is_due = false;
+    if (sock->end_is_due)
+        close_end(sock);
+}
+
+/* After a refusal the socket can connect again, with another end (sock_replace). */
 static void fail_connect(struct sock *sock, int error)
 {
     sock->error = error;
@@ -620,8 +640,10 @@ static void fail_connect(struct sock *sock, int error)
     drop_link(sock);
     sock->state = SOCKET_CLOSED;
     upper.settled(sock, error);
-    if (sock->error != 0) /* nobody waited: poll is to tell of it (POLLERR, by the filler) */
-        close_end(sock);
+    if (sock->send_is_due && !has_sent(sock))
+        sock->end_is_due = true;
+    else
+        close_end(sock); /* the filler is unread, so that poll tells of an error (POLLERR) */
 }
 
 void sock_fail(struct sock *sock, int error)
@@ -648,16 +670,17 @@ void sock_end(struct sock *sock, int error)
         sock->error_reported = true;
     }
     discard_stack_socket(sock, error != 0);
-    if (sock->record_watch.fd != -1) {
-        drop_records(sock);
-        close_end(sock);
-    }
-    if (sock->closed)
+    if (sock->closed) {
         free_sock(sock);
+        return;
+    }
+    drop_records(sock);
+    shutdown(sock->record_watch.fd, SHUT_WR);
+    sock->end_is_shown = true;
 }
 
 /* Has the program closed its end, too? Nobody else can have the name then. */
-static bool is_gone(const struct sock *sock)
+bool sock_is_gone(const struct sock *sock)
 {
     struct sockaddr_un name;
     socklen_t size = program_name(sock, &name);
@@ -676,7 +699,9 @@ void sock_sweep(void)
 
     for (struct sock *sock = all; sock != NULL; sock = next) {
         next = sock->next;
-        if (sock->record_watch.fd == -1 && !sock->closed && is_gone(sock)) {
+        bool is_deaf = sock->record_watch.fd == -1 ||
+                       ((sock->shut_read || sock->end_is_shown) && sock->shut_write);
+        if (is_deaf && !sock->closed && sock_is_gone(sock)) {
             discard_stack_socket(sock, true);
             free_sock(sock);
         } else if (sock->closed && sock->linger_until_ns != 0) {

@@ -46,6 +46,11 @@ struct sock {
     bool was_connected;
     bool has_filler;       /* the first record, which makes the socket unwritable, is still there */
     bool waits_for_room;   /* of record_watch.fd: EPOLLOUT */
+    bool has_heads;        /* records begin with heads, or have done so */
+    bool data_is_unread;   /* the program has not read everything since it got data */
+    bool send_is_due;      /* a message that sets up the association is about to come */
+    bool end_is_due;       /* ... and then our end is to be closed */
+    bool end_is_shown;     /* the program sees the end of the file */
     bool shut_read, shut_write;
     bool peer_ended;       /* the peer's SHUTDOWN came before ours */
     bool drained;          /* after shut_write: all that the program has sent has gone to usrsctp */
@@ -110,6 +115,8 @@ void sock_fail(struct sock *sock, int error);            /* the association is l
 /* The program is told the end of the file (or error), and the association is left to itself. */
 void sock_end(struct sock *sock, int error);
 void sock_close(struct sock *sock, bool aborts);  /* the program has closed it; frees it */
+void sock_sent(struct sock *sock);                /* what was due has come */
+bool sock_is_gone(const struct sock *sock);       /* the program has closed it */
 void sock_refresh(struct sock *sock);             /* takes over what usrsctp says has happened */
 void sock_changed(struct sock *sock);             /* to be looked at before the loop sleeps */
 void sock_watch_room(struct sock *sock, bool on); /* records() when the program has read */

@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define PIECE_MAX 200000 /* of a message with a head: so much fits into a record at once */
@@ -121,7 +123,7 @@ static bool handle_end_of_records(struct sock *sock)
     if (poll(&end, 1, 0) != 1)
         return false;
     if (end.revents & POLLHUP)
-        sock->closed = true;
+        sock->closed = !(sock->shut_read && sock->shut_write) || sock_is_gone(sock);
     else if (sock->shut_write)
         sock_drained(sock);
     else if ((end.revents & POLLRDHUP) == 0)
@@ -143,8 +145,8 @@ static void move_to_peer(struct sock *sock)
             (void)pass_on(sock, buffer, (size_t)size);
         else if (size == 0 && handle_end_of_records(sock))
             continue;
-        else if (size == -1 && errno == ECONNRESET) /* it has closed with unread data */
-            sock->closed = sock->aborts = true;
+        else if (size == -1 && errno == ECONNRESET) /* it has closed, and not read all */
+            sock->closed = true, sock->aborts = sock->data_is_unread;
         if (size <= 0 && !(size == -1 && errno == EINTR))
             return;
     }
@@ -246,10 +248,24 @@ static size_t deliver(struct sock *sock, const struct record_head *head, const u
     return done;
 }
 
+/* Closing with unread data aborts the association, but notifications do not count. */
+static void note_unread(struct sock *sock, bool is_note)
+{
+    int unread = 0;
+
+    if (!sock->has_heads)
+        sock->data_is_unread = true;
+    else if (ioctl(sock->record_watch.fd, SIOCOUTQ, &unread) == 0 && unread == 0)
+        sock->data_is_unread = !is_note;
+    else if (!is_note)
+        sock->data_is_unread = true;
+}
+
 /* Delivers what is new, and holds what there is no room for. */
 static void deliver_or_hold(struct sock *sock, const struct record_head *head,
                             const unsigned char *bytes, size_t size, bool ends)
 {
+    note_unread(sock, head != NULL && (head->flags & HEAD_NOTIFICATION));
     size_t done = deliver(sock, head, bytes, size, ends);
 
     if (done == size)
@@ -468,12 +484,21 @@ void transfer_move(struct sock *sock)
         move_connected(sock);
 }
 
-/* A socket without an association: nothing can come but the end. */
-static bool has_hung_up(struct sock *sock)
+/* Without an association nothing can come but the end; and what is sent all the same is lost. */
+static void handle_unconnected(struct sock *sock)
 {
     struct pollfd end = {.fd = sock->record_watch.fd};
+    bool both_shut = (sock->shut_read || sock->end_is_shown) && sock->shut_write;
 
-    return poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) != 0;
+    if (sock->send_is_due)
+        sock_sent(sock);
+    if (sock->record_watch.fd == -1)
+        return;
+    if (sock->state == SOCKET_CONNECTED)
+        while (recv(end.fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+            continue;
+    if (poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) && (!both_shut || sock_is_gone(sock)))
+        sock_close(sock, sock->state == SOCKET_CONNECTING);
 }
 
 void transfer_records(struct watch *watch, uint32_t events)
@@ -484,8 +509,8 @@ void transfer_records(struct watch *watch, uint32_t events)
         sock_watch_room(sock, false);
         sock_changed(sock);
     }
-    if (sock->state == SOCKET_CONNECTED)
+    if (sock->state == SOCKET_CONNECTED && sock->so != NULL)
         transfer_move(sock);
-    else if ((events & EPOLLHUP) && has_hung_up(sock))
-        sock_close(sock, sock->state == SOCKET_CONNECTING);
+    else
+        handle_unconnected(sock);
 }
