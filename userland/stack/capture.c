@@ -49,20 +49,19 @@ struct packet_block {
     uint32_t type, size, interface, time_high, time_low, captured, original;
 };
 
-static const struct file_head file_head = {
-    .section = {.type = SECTION_TYPE,
-                .size = sizeof file_head.section,
-                .byte_order = 0x1a2b3c4d,
-                .major = 1,
-                .section_size = UINT64_MAX,
-                .size_again = sizeof file_head.section},
-    .interface = {.type = 1,
-                  .size = sizeof file_head.interface,
-                  .link_type = LINKTYPE_RAW,
-                  .option = 9,
-                  .option_size = 1,
-                  .digits = 9,
-                  .size_again = sizeof file_head.interface}};
+static const struct file_head file_head = {.section = {.type = SECTION_TYPE,
+                                                       .size = sizeof file_head.section,
+                                                       .byte_order = 0x1a2b3c4d,
+                                                       .major = 1,
+                                                       .section_size = UINT64_MAX,
+                                                       .size_again = sizeof file_head.section},
+                                           .interface = {.type = 1,
+                                                         .size = sizeof file_head.interface,
+                                                         .link_type = LINKTYPE_RAW,
+                                                         .option = 9,
+                                                         .option_size = 1,
+                                                         .digits = 9,
+                                                         .size_again = sizeof file_head.interface}};
 
 bool capture_is_on(void)
 {
@@ -213,9 +212,8 @@ static void put_heads(struct heads *heads, const struct address *from, const str
 {
     size_t payload = sizeof(struct udphdr) + size;
     bool v4 = address_is_v4(&to->ip);
-    struct udphdr udp = {.source = htons(from->port),
-                         .dest = htons(to->port),
-                         .len = htons((uint16_t)payload)};
+    struct udphdr udp = {
+        .source = htons(from->port), .dest = htons(to->port), .len = htons((uint16_t)payload)};
     uint32_t sum = IPPROTO_UDP + (uint32_t)payload; /* of the pseudo header, too */
 
     heads->size = v4 ? put_ipv4(heads->bytes, from, to, payload, tos)

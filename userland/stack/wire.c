@@ -221,6 +221,31 @@ void wire_drop(struct link *link)
     link->users--;
 }
 
+static void free_list(struct link *link)
+{
+    while (link != NULL) {
+        struct link *next = link->next;
+        free(link);
+        link = next;
+    }
+}
+
+void wire_forget_links(void)
+{
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        while (flows[i] != NULL) {
+            struct flow *flow = flows[i];
+            flows[i] = flow->next;
+            free(flow);
+        }
+        free_list(buckets[i]);
+        buckets[i] = NULL;
+    }
+    free_list(free_links);
+    free_links = NULL;
+    flow_count = link_count = 0;
+}
+
 static struct flow *find_flow(const struct link *link, uint16_t port, uint16_t peer_port)
 {
     if (flow_count == 0)
