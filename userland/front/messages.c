@@ -587,6 +587,15 @@ static void give_peer(int fd, struct msghdr *message, bool has_one)
         message->msg_namelen = 0;
 }
 
+static ssize_t finish_receive(int fd, struct msghdr *message, ssize_t got, int end, int flags,
+                              size_t used)
+{
+    give_peer(fd, message, got > 0);
+    message->msg_controllen = used;
+    message->msg_flags = end | (flags & MSG_CMSG_CLOEXEC);
+    return got;
+}
+
 ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
 {
     size_t used = 0;
@@ -604,13 +613,18 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
     ssize_t room = total_size(message);
     if (room == -1)
         return -1;
+    int wanted = flags & (MSG_DONTWAIT | MSG_PEEK);
     if ((marks & MARK_CONNECTED) == 0) {
+        got = -1;
+        if ((marks & MARK_HEAD) && room > 0) /* notifications come without an association, too */
+            got = receive_any(fd, &marks, message, (size_t)room, MSG_DONTWAIT | wanted, &end, &used);
+        if (got > 0)
+            return finish_receive(fd, message, got, end, flags, used);
         int may = ask_whether_to_receive(fd, flags);
         if (may <= 0)
             return may;
         marks = marks_of(fd);
     }
-    int wanted = flags & (MSG_DONTWAIT | MSG_PEEK);
     if (room == 0)
         got = await_message(fd, flags);
     else
@@ -619,12 +633,7 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
         got = receive_any(fd, &marks, message, (size_t)room, wanted, &end, &used);
     if (got <= 0 && room > 0)
         got = explain_end(fd, got, flags);
-    if (got == -1)
-        return -1;
-    give_peer(fd, message, got > 0);
-    message->msg_controllen = used;
-    message->msg_flags = end | (flags & MSG_CMSG_CLOEXEC);
-    return got;
+    return got == -1 ? -1 : finish_receive(fd, message, got, end, flags, used);
 }
 
 int readable_bytes(int fd, int marks)

@@ -595,27 +595,10 @@ static bool may_connect(struct sock *sock, const struct address *peer)
         errno = EINVAL;
     else if (sock->state == SOCKET_CONNECTING)
         errno = EALREADY;
-    else if (peer->port == 0) /* nobody can be there */
-        errno = sock->error = ECONNREFUSED;
     else
         return true;
     return false;
 }
-
-int sock_connect(struct sock *sock, const struct address *peer)
-{
-    sock_refresh(sock);
-    if (!may_connect(sock, peer))
-        return -1;
-    if (start_connecting(sock, peer) == 0)
-        return 0;
-    int error = errno;
-    discard_stack_socket(sock, true);
-    errno = error;
-    return -1;
-}
-
-/* ---- the end */
 
 /* A message that sets up an association is on its way, and must not fail with it. */
 static bool has_sent(const struct sock *sock)
@@ -645,6 +628,26 @@ static void fail_connect(struct sock *sock, int error)
     else
         close_end(sock); /* the filler is unread, so that poll tells of an error (POLLERR) */
 }
+
+int sock_connect(struct sock *sock, const struct address *peer)
+{
+    sock_refresh(sock);
+    if (!may_connect(sock, peer))
+        return -1;
+    if (peer->port == 0) { /* nobody can be there */
+        fail_connect(sock, ECONNREFUSED);
+        errno = ECONNREFUSED;
+        return -1;
+    }
+    if (start_connecting(sock, peer) == 0)
+        return 0;
+    int error = errno;
+    discard_stack_socket(sock, true);
+    errno = error;
+    return -1;
+}
+
+/* ---- the end */
 
 void sock_fail(struct sock *sock, int error)
 {
@@ -753,7 +756,8 @@ int sock_shutdown(struct sock *sock, int how)
         return -1;
     }
     sock_refresh(sock);
-    if (sock->state != SOCKET_CONNECTED || sock->so == NULL)
+    bool has_ended = sock->so == NULL && !(sock->peer_ended && !sock->shut_write);
+    if (sock->state != SOCKET_CONNECTED || has_ended)
         return shutdown_unconnected(sock, how);
     if (how != SHUT_WR) {
         sock->shut_read = true;
