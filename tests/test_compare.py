@@ -12,11 +12,11 @@ import pytest
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "lab"))
-from comparison import wire  # noqa: E402
+from comparison import experiments, wire  # noqa: E402
 
 pytestmark = [pytest.mark.stacks("lab"), pytest.mark.plain]
 USAGE = "usage: lab/compare [-hqu] [-b DIR] [-o DIR] [EXPERIMENT...]\n"
-EXPERIMENTS = ["lifecycle", "boundaries", "loss", "cable", "peer", "cost"]
+EXPERIMENTS = [name for name, _ in experiments.find()]
 PROTOCOLS = ["sctp", "tcp"]
 KEPT = ROOT / "lab" / "captures"
 
@@ -171,6 +171,7 @@ def test_cost(report):
     assert all(float(row["round trip (µs)"]) > 0 for row in read_csv(report, "cost"))
 
 
+@pytest.mark.slow
 def test_what_did_not_happen_is_a_failure(build, tmp_path):
     """A client that sends one message too few."""
     for name in ("server-sctp", "client-sctp", "server-tcp"):

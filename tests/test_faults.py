@@ -15,18 +15,9 @@ import time
 import pytest
 
 from conftest import PATIENCE_S, answers, find_udp_port
-from watched import Watched
+from programs import Watched, only_broken
 
 HERE = pathlib.Path(__file__).resolve().parent / "faults"
-
-
-@pytest.fixture
-def watch(start, build, names, tmp_path):
-    """Starts a server that is watched."""
-    def watch_it(*arguments, port=0, **options):
-        command = [build / names[0], "-v", *arguments, port]
-        return Watched(start, command, tmp_path / "watched", **options)
-    return watch_it
 
 
 @pytest.fixture(scope="session")
@@ -250,6 +241,7 @@ def test_each_allocation_of_the_clients_fails_once(
         assert ends_cleanly(result, names[1]), (number, result)
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 def test_the_servers_allocations_fail_at_random(
         watch, inject, start_client, run_client, chance, scale, names):
@@ -339,15 +331,6 @@ def test_a_message_that_memory_has_no_room_for(server, run_client, names):
 
 
 # ---- peers
-
-BROKEN = (r"connection from 127\.0\.0\.1: "
-          r"(Connection reset by peer|Broken pipe|Connection timed out)")
-
-
-def only_broken(name, errors):
-    """Nothing on stderr but that connections broke."""
-    return re.fullmatch(f"({name}: {BROKEN}\n)*", errors) is not None
-
 
 def test_rude_peers_disturb_nobody(
         watch, start, start_client, run_client, build, stack, protocol, chance, scale, names):

@@ -37,7 +37,8 @@ def tree(tmp_path_factory):
     return copy
 
 
-def test_first_command(tree):
+@pytest.mark.slow
+def test_first_command(tree, own_network):
     """Its installing part finds nothing to do here; CI runs it on a machine that lacks things."""
     output = run(find_command(".ci/install demo"), tree)
     shown, = [block for block in find_blocks("console") if block.startswith("$ ./server\nListening")]
@@ -69,7 +70,8 @@ def test_every_path_that_it_names_exists(build):
         assert (ROOT / name).exists() or (build / name.removeprefix("build/")).exists(), name
 
 
-def test_other_commands(tree):
+@pytest.mark.slow
+def test_other_commands(tree, own_network):
     """Those that neither install nor run the tests nor take minutes, in the order in which they stand."""
     run("rm -rf build", tree)
     for block in find_blocks("sh"):

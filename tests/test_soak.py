@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from watched import Watched
+from programs import Watched
 
 pytestmark = pytest.mark.plain  # the checkers keep what was freed
 SLACK_KIB = 200  # of what malloc and the stacks keep; 20,000 leaks of 16 bytes are more

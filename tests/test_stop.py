@@ -39,6 +39,7 @@ def test_server_with_an_idle_connection_ends_it_gracefully(start_server, start_p
     assert peer.read_line() == '""\n'  # the end of the connection, not a reset
 
 
+@pytest.mark.slow
 @SIGNALS
 @pytest.mark.parametrize("behaviour", ("silent", "half a message", "never reads", "stopped"))
 def test_server_with_a_peer_that_does_not_cooperate(

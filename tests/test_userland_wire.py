@@ -1,5 +1,4 @@
 """What usrsctp's packets look like on the wire: tshark decodes them unasked, checksums and all."""
-import os
 import re
 import select
 import shutil
@@ -60,17 +59,14 @@ def capture(tmp_path):
         process.communicate()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="capturing needs root")
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
 @pytest.mark.parametrize("family, host", [("AF_INET", "127.0.0.1"), ("AF_INET6", "::1")])
-def test_from_init_to_shutdown_complete(start, build, capture, family, host):
+def test_from_init_to_shutdown_complete(start, build, own_network, capture, family, host):
     capture(9899)  # the port that Wireshark knows
     program = EXCHANGE.format(family=family, host=host)
     status, _, errors = start([sys.executable, "-c", program],
                               [build / "userland" / "withusrsctp"],
                               env={"SCTP_UDP_PORT": "9899"}).finish()
-    if "is in use" in errors:
-        pytest.skip("UDP port 9899 is taken")
     assert (status, errors) == (0, "")
     packets = capture.packets(last="14")
     chunks = [kind for kinds, _ in packets for kind in kinds.split(",")]
@@ -151,6 +147,7 @@ def exchange_over_relay(lose, start_server, run_client, *arguments):
         relay.stop()
 
 
+@pytest.mark.slow
 def test_a_handshake_that_loses_packets_slows_nothing_down_afterwards(start_server, run_client):
     """libusrsctp takes the 3 s for a round trip: without our help, the lost answer takes 10 s to come again."""
     seen = {"COOKIE ECHO": 0, "answer": 0}
@@ -165,6 +162,7 @@ def test_a_handshake_that_loses_packets_slows_nothing_down_afterwards(start_serv
     assert seen["COOKIE ECHO"] == 3 and seen["answer"] >= 9
 
 
+@pytest.mark.slow
 def test_each_packet_of_a_handshake_that_is_lost_costs_the_same(start_server, run_client):
     """RTO.initial, 3 s, as over the kernel; to libusrsctp, a lost INIT is a round trip of 3 s, so an RTO of 9 s."""
     kinds = [INIT, COOKIE_ECHO, DATA]

@@ -6,6 +6,8 @@ import pytest
 
 from conftest import ROOT
 
+pytestmark = pytest.mark.plain
+
 # chunk types, RFC 9260 section 3.2
 DATA, INIT, INIT_ACK, SACK, HEARTBEAT, HEARTBEAT_ACK, ABORT, SHUTDOWN, SHUTDOWN_ACK = range(9)
 ERROR, COOKIE_ECHO, COOKIE_ACK, _, _, SHUTDOWN_COMPLETE = range(9, 15)

@@ -169,7 +169,3 @@ class Errors(pair.Case):
         sock.close()
         with self.fails(errno.EBADF):
             os.write(fd, b"x")
-
-
-if __name__ == "__main__":
-    pair.main()
