@@ -63,6 +63,10 @@ def read_settings(build):
     return cache.read_text() if cache.exists() else ""
 
 
+def has_sanitizers(build):
+    return re.search(r"^SANITIZE:\w+=\w", read_settings(build), re.M) is not None
+
+
 def counts_lines(build):
     """Is it a build with gcov?"""
     return "CMAKE_BUILD_TYPE:STRING=Coverage\n" in read_settings(build)
@@ -75,8 +79,7 @@ LONG_MADE = {"report", "short_run"}  # fixtures of a module that are not to be m
 def pytest_collection_modifyitems(config, items):
     """A test for other stacks, or for other builds, is not part of this run: not skipped."""
     build = config.getoption("build")
-    checked = config.getoption("valgrind") or re.search(
-        r"^SANITIZE:\w+=\w", read_settings(build), re.M)
+    checked = config.getoption("valgrind") or has_sanitizers(build)
     counted = counts_lines(build)
 
     def belongs(item):

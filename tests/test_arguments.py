@@ -1,6 +1,8 @@
 """Arguments: used wrongly, both programs say why in one line and show their usage, exit 2."""
 import pytest
 
+pytestmark = pytest.mark.stacks("tcp")  # the arguments are the same for all
+
 USAGE = {
     "server": "usage: server [-6v] [-m COUNT] [-W SECONDS] [PORT]\n",
     "client": "usage: client [-46qv] [-c COUNT] [-i SECONDS] [-s SIZE] [-W SECONDS] HOST [PORT]\n",

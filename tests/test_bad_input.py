@@ -84,7 +84,7 @@ def test_random_records(watch, start, run_client, build, stack, names, chance, s
     idle = server.warm_up(run_client)
     prefix = [build / "userland/withusrsctp"] if stack == "usrsctp" else []
     taken = refused = 0
-    for _ in range(scale(3, 100)):
+    for _ in range(scale(1, 100)):
         sender = start([sys.executable, "-E", "-S", HERE / "records.py", server.port,
                         chance.randrange(1 << 32), 150], prefix)
         status, output, errors = sender.finish()

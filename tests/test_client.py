@@ -84,6 +84,7 @@ def test_ipv4_peers_of_an_ipv6_server_print_as_ipv4(start_server, run_client):
     assert server.read_line() == "Connection from 127.0.0.1 closed by remote peer.\n"
 
 
+@pytest.mark.stacks("tcp")  # the name is looked up by libc
 def test_unknown_host(run_client, names):
     label = "x" * 64  # longer than a name may be: no name server is asked
     assert run_client(label) == (1, "", f"{names[1]}: host {label}: Name or service not known\n")

@@ -17,6 +17,7 @@ from comparison import experiments, wire  # noqa: E402
 pytestmark = [pytest.mark.stacks("lab"), pytest.mark.plain]
 USAGE = "usage: lab/compare [-hqu] [-b DIR] [-o DIR] [EXPERIMENT...]\n"
 EXPERIMENTS = [name for name, _ in experiments.find()]
+UNDISTURBED = {name for name, module in experiments.find() if module.ALONE}  # they measure times
 PROTOCOLS = ["sctp", "tcp"]
 KEPT = ROOT / "lab" / "captures"
 
@@ -28,12 +29,13 @@ def compare(*arguments, lab=ROOT / "lab"):
 
 
 @pytest.fixture(scope="module")
-def report(build, tmp_path_factory):
-    """The directory of a short run of all experiments."""
+def report(build, tmp_path_factory, scale):
+    """The directory of a short run of all experiments; without --long, of those that other tests do not disturb."""
     directory = tmp_path_factory.mktemp("compare") / "report"
-    status, output, errors = compare("-q", "-b", build, "-o", directory)
+    names = scale([name for name in EXPERIMENTS if name not in UNDISTURBED], EXPERIMENTS)
+    status, output, errors = compare("-q", "-b", build, "-o", directory, *names)
     assert (status, errors) == (0, ""), errors
-    assert all(re.search(rf"^ *\d+ s  {name} measured$", output, re.M) for name in EXPERIMENTS), output
+    assert all(re.search(rf"^ *\d+ s  {name} measured$", output, re.M) for name in names), output
     return directory
 
 
@@ -85,7 +87,7 @@ class Page(HTMLParser):
 
 def test_report_is_whole(report):
     page = Page((report / "report.html").read_text())
-    assert page.foreign == [] and page.pictures >= 10
+    assert page.foreign == [] and page.pictures >= len(list(report.glob("*.json")))
     assert page.links and all((report / link).stat().st_size > 0 for link in page.links)
     assert all(read_csv(report, path.stem) for path in report.glob("*.csv"))
     for path in report.glob("*.pcapng"):
@@ -134,6 +136,7 @@ def test_boundaries(report):
     assert sum(size for size, _ in reads["tcp"]) == 14 and max(ends for _, ends in reads["tcp"]) > 1
 
 
+@pytest.mark.long
 def test_loss(report):
     rows = read_csv(report, "loss")
     messages = read_data(report, "loss")["messages"]
@@ -165,6 +168,7 @@ def test_peer(report):
         assert chunk in told[protocol, ending]
 
 
+@pytest.mark.long
 def test_cost(report):
     sizes = [(row["protocol"], row["bytes"]) for row in read_csv(report, "cost")]
     assert len(sizes) == len(set(sizes)) == 12

@@ -167,8 +167,8 @@ static bool is_caught(ssize_t (*overrun)(int fd), int fd)
     int status;
     pid_t child = fork();
     if (child == 0) {
-        freopen("/dev/null", "w", stderr);
-        overrun(fd);
+        if (freopen("/dev/null", "w", stderr) != NULL)
+            overrun(fd);
         exit(0);
     }
     return waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
