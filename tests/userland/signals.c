@@ -1,6 +1,7 @@
-/* EINTR and SA_RESTART of the calls that wait, as signal(7) has them; Python would hide
- * it. Run by test_userland_calls.py, over any stack. Exit status 0: all is as it should
- * be. */
+/*
+ * EINTR and SA_RESTART of the calls that wait, as signal(7) has them; Python would hide it.
+ * Run by test_userland_calls.py, over any stack. Exit status 0: all is as it should be.
+ */
 #include "check.h"
 #include <poll.h>
 #include <pthread.h>
