@@ -276,19 +276,26 @@ def start_peer(start, build, stack, protocol):
 class Capture:
     """What goes over the loopback interface, as tshark tells it."""
 
-    def __init__(self, path, packet_filter, udp_port):
+    def __init__(self, path, packet_filter, udp_port, last):
         self.path, self.decode = path, ["-d", f"udp.port=={udp_port},sctp"] if udp_port else []
         self.marker = socket.socket(type=socket.SOCK_DGRAM)
         self.marker.bind(("127.0.0.1", 0))
         self.marker_port = self.marker.getsockname()[1]
-        self.tcpdump = Program(
-            ["tcpdump", "-i", "lo", "-s", "2000", "-B", "16384", "--immediate-mode", "-U", "-Z", "root", "-w", path,
-             f"({packet_filter}) or udp port {self.marker_port}"])
-        while "listening on" not in self.tcpdump.read_line("stderr"):
+        self.tcpdump = self.run_tcpdump("-w", path, f"({packet_filter}) or udp port {self.marker_port}")
+        self.until = self.run_tcpdump("-c", "1", "-w", "/dev/null", f"({packet_filter}) and {last}") if last else None
+
+    @staticmethod
+    def run_tcpdump(*arguments):
+        started = Program(["tcpdump", "-i", "lo", "-s", "2000", "-B", "16384", "--immediate-mode", "-U", "-Z", "root",
+                           *arguments])
+        while "listening on" not in started.read_line("stderr"):
             pass
+        return started
 
     def stop(self):
-        """Ends the capture when all that was sent until now is in it."""
+        """Ends the capture when the last packet, and all that was sent until now, is in it."""
+        if self.until:
+            assert self.until.finish()[0] == 0
         marker = os.urandom(16)
         self.marker.sendto(marker, self.marker.getsockname())
         deadline = time.monotonic() + PATIENCE_S
@@ -312,26 +319,30 @@ class Capture:
         return [[cell.split(",") if cell else [] for cell in line.split("\t")]
                 for line in output.splitlines()]
 
+    def end(self):
+        for started in filter(None, (self.tcpdump, self.until)):
+            started.end()
+
     def describe(self):
-        self.tcpdump.end()
+        self.end()
         return f"tshark -r {self.path}", self.run_tshark()[-20000:]
 
 
 @pytest.fixture
 def capture(tmp_path, environment):
-    """capture(filter) starts one; the filter is tcpdump's."""
+    """capture(filter) starts one, capture(filter, last=filter) waits for such a packet; filters are tcpdump's."""
     if os.geteuid() != 0:
         pytest.skip("capturing needs root")
     captures = []
 
-    def start_it(packet_filter, udp_port=environment.get("SCTP_UDP_PORT")):
-        captures.append(Capture(tmp_path / f"{len(captures)}.pcap", packet_filter, udp_port))
+    def start_it(packet_filter, udp_port=environment.get("SCTP_UDP_PORT"), last=None):
+        captures.append(Capture(tmp_path / f"{len(captures)}.pcap", packet_filter, udp_port, last))
         witnesses.append(captures[-1])
         return captures[-1]
 
     yield start_it
     for started in captures:
-        started.tcpdump.end()
+        started.end()
         witnesses.remove(started)
 
 
@@ -343,6 +354,12 @@ def own_packets(stack, environment, protocol):
             return f"udp port {environment['SCTP_UDP_PORT']}"
         return f"ip proto {protocol} and port {port}" if stack == "tcp" else f"sctp port {port}"
     return make
+
+
+@pytest.fixture
+def shutdown_complete(stack):
+    """A capture filter for the last packet of an association: its first chunk is SHUTDOWN COMPLETE."""
+    return {"tcp": None, "sctp": "ip[32] == 14", "usrsctp": "ip[40] == 14"}[stack]
 
 
 def flood_text(is_sctp):

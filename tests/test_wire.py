@@ -24,9 +24,9 @@ def list_chunks(packets):
 
 
 @pytest.fixture
-def whole_life(server, run_client, capture, own_packets):
+def whole_life(server, run_client, capture, own_packets, shutdown_complete):
     """The capture of two messages, from the connection's first packet to its last."""
-    captured = capture(own_packets(server.port))
+    captured = capture(own_packets(server.port), last=shutdown_complete)
     assert run_client("-c2", "127.0.0.1", server.port)[0] == 0
     server.read_line()
     assert server.read_line() == "Connection from 127.0.0.1 closed by remote peer.\n"
@@ -91,9 +91,9 @@ def test_checksums_are_right(whole_life):
 
 
 @pytest.mark.stacks("sctp", "usrsctp")
-def test_sctp_server_that_stops_sends_shutdown(start_server, start_peer, capture, own_packets):
+def test_sctp_server_that_stops_sends_shutdown(start_server, start_peer, capture, own_packets, shutdown_complete):
     server = start_server()
-    captured = capture(own_packets(server.port))
+    captured = capture(own_packets(server.port), last=shutdown_complete)
     peer = start_peer(server.port)
     peer.send("message\n")
     assert peer.recv(2)[0] == "OK"
