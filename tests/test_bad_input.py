@@ -151,7 +151,7 @@ def judge(program, name, words, status, output, errors):
 
 
 @pytest.mark.slow
-@pytest.mark.stacks("tcp", "usrsctp")  # in the lab, starting 400 programs takes a minute
+@pytest.mark.stacks("tcp")  # they are the same for all
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_random_arguments(
         start_server, start, build, names, own_network, chance, scale, program):
