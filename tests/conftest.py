@@ -31,7 +31,7 @@ def pytest_addoption(parser):
     parser.addoption("--build", type=pathlib.Path, default=ROOT / "build", help="build directory")
     parser.addoption("--valgrind", action="store_true", help="run both programs under memcheck")
     parser.addoption("--long", action="store_true", help="faults and bad input in bulk: minutes")
-    parser.addoption("--fuzz", type=int, default=3, help="seconds for each target of libFuzzer")
+    parser.addoption("--fuzz", type=int, default=1, help="seconds for each target of libFuzzer")
     parser.addoption("--seed", type=int, default=random.randrange(1 << 32),
                      help="of all that is left to chance (default: another one in every run)")
 
@@ -72,7 +72,7 @@ def counts_lines(build):
     return "CMAKE_BUILD_TYPE:STRING=Coverage\n" in read_settings(build)
 
 
-LONG_MADE = {"report", "short_run"}  # fixtures of a module that are not to be made once more by another worker
+LONG_MADE = {"report", "short_run", "first_output"}  # fixtures of a module that are not to be made once more by another worker
 
 
 @pytest.hookimpl(tryfirst=True)
