@@ -101,7 +101,7 @@ def pytest_collection_modifyitems(config, items):
 def pytest_sessionfinish(session):
     """CI has all that the tests need: there, a skipped test is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("CI") and reporter.stats.get("skipped"):
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):  # workers of pytest-xdist have no reporter
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
