@@ -11,7 +11,7 @@ TOO_LONG = "connection from 127.0.0.1: took too long (-W)\n"
 
 
 def test_an_idle_peer_is_ended(start_server, start_peer, run_client, names):
-    server = start_server("-W1")
+    server = start_server("-W3")  # time enough for a machine that is busy
     idle = start_peer(server.port)
     idle.send("message\n")
     assert idle.recv(9)[0] == "OK"
