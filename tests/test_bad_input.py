@@ -216,7 +216,7 @@ def compile_target(build, tmp_path):
     return compile_it
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.plain
 @pytest.mark.parametrize("target", [
     pytest.param(name, marks=pytest.mark.stacks(stack)) for name, (stack, *_) in TARGETS.items()])
