@@ -112,7 +112,7 @@ def test_each_packet_has_a_comment(report, kept):
         assert len(comments) == len(packets) and all(comment.endswith(".") for comment in comments), comments
         for packet, comment in zip(packets, comments):
             assert all(f'"{text}"' in comment for text in packet.texts), (packet, comment)
-            assert (" again, " in comment) == packet.again, comment
+            assert (" again: " in comment) == packet.again, comment
 
 
 @pytest.mark.parametrize("kept", KEPT.glob("*.pcapng"), ids=lambda path: path.stem)

@@ -17,8 +17,8 @@ SENTENCES = {
     "HEARTBEAT ACK": "The path works. From now on the {peer} may send messages on this path.",
     "message": "The client sends {text}: TSN {tsn}.",
     "answer": "The server answers {text} to {question}.",
-    "again": "The {me} sends {text} again, {gap_s:.2f} s after packet {earlier}, as no {confirmation} had reached "
-             "the {me}.",
+    "again": "The {me} sends {text} again: no {confirmation} has reached the {me} in the {gap_s:.2f} s since packet "
+             "{earlier}.",
     "other path": "This time the packet takes the other path, from {source} to {destination}.",
     "SACK": "The {me}'s kernel confirms {text}.",
     "SHUTDOWN": "The {me} closes the association, in both directions. SCTP has no half-open state, which TCP has after "
