@@ -215,7 +215,7 @@ def test_what_did_not_happen_is_a_failure(build, tmp_path):
 
 
 SEVENTH = '''
-ORDER, TITLE, ALONE = 7, "Seventh: one more", False
+ORDER, TITLE, ALONE, LONG = 7, "Seventh: one more", False, False
 
 def measure(lab):
     with lab.network("one") as network:

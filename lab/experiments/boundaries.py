@@ -10,6 +10,7 @@ from comparison.network import PORT
 ORDER = 2
 TITLE = "Boundaries: three messages sent at once"
 ALONE = True  # the pictures show times
+LONG = False
 DELAY_MS = 50
 PROTOCOLS = {"sctp": 132, "tcp": 6}
 MESSAGES = ("one\n", "two\n", "three\n")

@@ -7,6 +7,7 @@ from comparison import drawing, wire
 ORDER = 4
 TITLE = "Cable: the link in use is cut"
 ALONE = False
+LONG = False
 PROTOCOLS = ("sctp", "tcp")
 # Linux uses no path that a heartbeat has not proven, and sends that heartbeat within 1.5 initial RTOs: 4.5 s, or less
 # if the RTO starts at one second, as RFC 9260 has it.

@@ -9,6 +9,7 @@ from comparison import drawing
 ORDER = 6
 TITLE = "Cost: time and CPU per message"
 ALONE = True  # times are measured
+LONG = True
 PROTOCOLS = ("sctp", "tcp")
 SIZES = (1, 10, 100, 1000, 10000, 65536)
 

@@ -4,6 +4,7 @@ from comparison import drawing
 ORDER = 1
 TITLE = "Lifecycle: five messages, from hello to goodbye"
 ALONE = True  # the pictures show times
+LONG = False
 PROTOCOLS = ("sctp", "tcp")
 DELAY_MS = 10
 FACTS = ("packets", "bytes on the wire, with Ethernet", "round trips before the first data", "ms before the first data")

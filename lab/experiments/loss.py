@@ -10,6 +10,7 @@ from comparison import drawing, wire
 ORDER = 3
 TITLE = "Loss: what a lost packet costs"
 ALONE = True  # times are measured
+LONG = True
 LOSSES_PERCENT = (0, 1, 2, 5, 10)
 DELAY_MS = 10
 PATIENCE_S = 300

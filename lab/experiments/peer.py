@@ -9,6 +9,7 @@ import time
 ORDER = 5
 TITLE = "Peer: the server goes away"
 ALONE = False
+LONG = False
 PROTOCOLS = ("sctp", "tcp")
 PAUSE_S = 1
 PATIENCE_S = 5
