@@ -134,12 +134,13 @@ def make_claims(section, data, times, waits):
         len(values) == data["messages"] for values in times.values()))
     for variant, name in VARIANTS.items():
         usual_ms = statistics.median(times[variant, 0])
-        section.claim(f"{name}: without loss, a message took {usual_ms:.0f} ms (median): one round "
-                      "trip.", 1.8 * DELAY_MS < usual_ms < RTO_MIN_MS)
+        section.claim(f"{name}: without loss, a message took {usual_ms:.0f} ms (median): one round trip.",
+                      1.8 * DELAY_MS < usual_ms < RTO_MIN_MS)
     rto_min_ms = float(rto_min_of(data, "sctp"))
     for variant, name in VARIANTS.items():
         waited_ms = statistics.median(waits[variant, most] or [0])
-        beginning = f"{name}: at {most} % loss, the client waited {waited_ms:.0f} ms (median) to send a message again"
+        beginning = (f"{name}: at {most} % loss, the client waited {waited_ms:.0f} ms (median) before it sent a message "
+                     "again")
         if variant == "sctp":
             section.claim(f"{beginning}. SCTP's RTO is never below {rto_min_ms:.0f} ms.", waited_ms > 0.9 * rto_min_ms)
         else:
