@@ -73,7 +73,8 @@ def test_figures_have_spread_and_ratio(short_run):
 def test_threads_are_counted(short_run):
     _, rows = short_run
     counted = [row for row in rows if row["metric"] == "threads" and row["stack"] == "tcp"]
-    assert counted and all(float(row["median"]) == int(row["at"]) + 1 for row in counted)
+    more = {"ours": 2, "plain C": 1}  # ours has a thread that accepts, besides main
+    assert counted and all(float(row["median"]) == int(row["at"]) + more[row["contender"]] for row in counted)
 
 
 def test_table(short_run, sections):

@@ -48,6 +48,13 @@ def test_sctp_life(server, whole_life):
     assert count_acknowledged(packets, here) == count_acknowledged(packets, there) == 2
 
 
+def test_messages_can_be_read_in_a_capture(whole_life):
+    texts = [bytes.fromhex(cell).decode() for cells in whole_life.read("data.data") for column in cells
+             for cell in column]
+    message = "message {} of 2 ".ljust(64 - 1 + len("{}") - 1, ".") + "\n"
+    assert texts == [message.format(1), "OK", message.format(2), "OK"]
+
+
 def count_acknowledged(packets, port):
     """How many of the DATA chunks from this port the other side acknowledged."""
     sent = [int(tsn) for source, _, tsns, *_ in packets for tsn in tsns if source == [port]]
