@@ -1,303 +1,134 @@
 /*
  * server.c - answers "OK" to every message that a client sends. Partner: client.c.
  *
- * One thread serves one connection. The protocols differ in what a message is: SCTP keeps messages
- * apart by itself and marks where one ends (MSG_EOR); TCP is a stream of bytes without marks, so
- * there a message is a line.
+ * One thread accepts connections, one more serves each of them, and main waits for Ctrl-C. SCTP and
+ * TCP differ in two functions: count_messages and set_options.
  */
-#define _GNU_SOURCE // ppoll, TEMP_FAILURE_RETRY
-
-#include <err.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/sctp.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/queue.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
+#define USAGE "usage: server [-6v] [-m COUNT] [-W SECONDS] [PORT]\n"
 #include "common.h"
 
-#define USAGE "usage: server [-6v] [-m COUNT] [-W SECONDS] [PORT]\n"
-#define SHORT_SIZE (SERVER_BUFFER_SIZE < 1024 ? SERVER_BUFFER_SIZE : 1024)
-#define STACK_SIZE (SERVER_BUFFER_SIZE + 65536) // the usual 8 MB are too much for 20,000 threads
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+#include <sys/resource.h>
 
 struct connection {
     LIST_ENTRY(connection) entry;
     int fd;
-    char address[INET6_ADDRSTRLEN + 16]; // as in fe80::1%eth0
-    const char *peer;                    // the part of address to show
-    time_t incomplete_since_s;           // when we had to wait for the rest of a message, or 0
+    char peer[INET6_ADDRSTRLEN + 16]; // the address of the peer, as in fe80::1%eth0
+    time_t wait_began_s;              // for the end of a message, or 0
+};
+
+#define STACK_SIZE (SERVER_BUFFER_SIZE + 131072) // the usual 8 MB are too much for 20,000 threads
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in ipv4;
+    struct sockaddr_in6 ipv6;
 };
 
 static struct {
-    bool ipv6, verbose, help;
+    bool ipv6, verbose;
     long port, connections_max, wait_s;
 } options = {.port = SERVER_PORT, .wait_s = SERVER_TIMEOUT_S};
 
+static int open_listener(void);
+static int bind_to_port(int fd);
+static void *accept_connections(void *listener);
+static void *serve_connection(void *connection);
+static int answer_messages(struct connection *connection, size_t buffer_size);
+
+static int count_messages(const char *data, size_t size, bool record_ended);
+static int set_options(int fd);
+
+static int begin_connection(int fd, const union address *peer, socklen_t size);
+static void end_connection(struct connection *connection);
+static void end_connections(void);
+static bool has_waited_too_long(struct connection *connection);
+static int start_thread(void *(*function)(void *), void *argument, const char *whom);
+static void block_signals(sigset_t *signals);
+static void raise_file_limit(void);
+static void parse_arguments(int argc, char *argv[]);
+
 static atomic_bool stopping;
 static atomic_ulong connections_served, messages_served;
-static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER;
-static LIST_HEAD(, connection) connections = LIST_HEAD_INITIALIZER(connections);
-static atomic_long connections_open;
 
-/* Threads complain too, and warn writes piece by piece. */
-static void complain(const char *format, ...)
+int main(int argc, char *argv[])
 {
-    va_list arguments;
-    va_start(arguments, format);
-    flockfile(stderr);
-    vwarnx(format, arguments);
-    funlockfile(stderr);
-    va_end(arguments);
+    sigset_t signals;
+    int signal_number;
+    open_output();
+    parse_arguments(argc, argv);
+    raise_file_limit();
+    block_signals(&signals);
+    int listener = open_listener();
+    if (listener == -1 || start_thread(accept_connections, &listener, "the listener") == -1)
+        return EXIT_FAILURE;
+    sigwait(&signals, &signal_number);
+    end_connections();
+    printf("Served %lu connections, %lu messages.\n", connections_served, messages_served);
+    return close_output(EXIT_SUCCESS);
 }
 
-static int parse_whole(const char *what, const char *text, long max, long *value)
-{
-    char *end;
-    errno = 0;
-    *value = strtol(text, &end, 10);
-    if (end != text && *end == '\0' && errno == 0 && *value >= 0 && *value <= max)
-        return 0;
-    warnx("%s %s: not a whole number from 0 to %ld", what, text, max);
-    return -1;
-}
+/* ---- The socket calls, in the order in which they happen. */
 
-/* Returns 0, or -1 after saying what makes no sense. */
-static int parse_arguments(int argc, char *argv[])
-{
-    int option, result = 0;
-    opterr = 0;
-    while (result == 0 && (option = getopt(argc, argv, ":6hm:vW:")) != -1) {
-        switch (option) {
-        case '6': options.ipv6 = true; break;
-        case 'h': options.help = true; break;
-        case 'm': result = parse_whole("-m", optarg, INT_MAX, &options.connections_max); break;
-        case 'v': options.verbose = true; break;
-        case 'W': result = parse_whole("-W", optarg, INT_MAX, &options.wait_s); break;
-        case ':': warnx("-%c: needs a value", optopt); return -1;
-        default: warnx("-%c: unknown option", optopt); return -1;
-        }
-    }
-    if (result == 0 && argc - optind > 1) {
-        warnx("%s: only one PORT can be given", argv[optind + 1]);
-        return -1;
-    }
-    if (result == 0 && optind < argc)
-        result = parse_whole("port", argv[optind], 65535, &options.port);
-    return result;
-}
-
-static int print_help(void)
-{
-    printf(USAGE
-           "  -6          listen on IPv6 as well as on IPv4\n"
-           "  -m COUNT    serve at most so many connections at once (default 0, no limit)\n"
-           "  -v          tell of every read\n"
-           "  -W SECONDS  longest wait for a peer to send or to read, 0 for ever (default %d)\n"
-           "  PORT        0 to 65535, 0 lets the system pick (default %d)\n",
-           SERVER_TIMEOUT_S, SERVER_PORT);
-    return 0;
-}
-
-static void ask_to_stop(int signal_number)
-{
-    (void)signal_number;
-    stopping = true;
-}
-
-/* Signals stay blocked, in the threads to come too, except while main waits in ppoll. */
-static int handle_signals(void)
-{
-    sigset_t all;
-    sigfillset(&all);
-    if (sigprocmask(SIG_BLOCK, &all, NULL) == -1 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
-        signal(SIGINT, ask_to_stop) == SIG_ERR || signal(SIGTERM, ask_to_stop) == SIG_ERR)
-        return -1;
-    return 0;
-}
-
-static int raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-        return -1;
-    limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static int set_option(int fd, int level, int name, int value)
-{
-    return setsockopt(fd, level, name, &value, sizeof(value));
-}
-
-/* Sees to it that a peer which vanishes without a word is given up within a minute. */
-static int watch_peers(int fd)
-{
-    if (PROTO == IPPROTO_TCP) // asks an idle peer whether it is still there only if told to
-        return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) == -1 ||
-                       set_option(fd, PROTO, TCP_KEEPIDLE, 20) == -1 ||
-                       set_option(fd, PROTO, TCP_KEEPINTVL, 10) == -1 ||
-                       set_option(fd, PROTO, TCP_KEEPCNT, 3) == -1 ||
-                       set_option(fd, PROTO, TCP_USER_TIMEOUT, 50000) == -1
-                   ? -1
-                   : 0;
-    // SCTP has heartbeats: every 30 s, and ten must be missed, unless we say otherwise. We give up
-    // after six, at shorter intervals: still many, as a lossy link must not look like a dead peer.
-    struct sctp_paddrparams path = {.spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 3000};
-    struct sctp_rtoinfo timeout = {.srto_max = 4000};
-    struct sctp_assocparams association = {.sasoc_asocmaxrxt = 6};
-    return setsockopt(fd, PROTO, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path)) == -1 ||
-                   setsockopt(fd, PROTO, SCTP_RTOINFO, &timeout, sizeof(timeout)) == -1 ||
-                   setsockopt(fd, PROTO, SCTP_ASSOCINFO, &association, sizeof(association)) == -1
-               ? -1
-               : 0;
-}
-
-/* A recv or send that takes longer fails with EAGAIN. */
-static int limit_waits(int fd)
-{
-    struct timeval wait = {.tv_sec = options.wait_s};
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) == -1)
-        return -1;
-    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
-}
-
-/* Binds to all local addresses; options.port becomes the port that it got. */
-static int bind_to_port(int fd)
-{
-    // Family and port stand at the same place in sockaddr_in, and all zeros is "any" in both.
-    struct sockaddr_in6 any = {.sin6_family = options.ipv6 ? AF_INET6 : AF_INET,
-                               .sin6_port = htons((in_port_t)options.port)};
-    socklen_t size = sizeof(any);
-    if (bind(fd, (struct sockaddr *)&any, size) == -1 ||
-        getsockname(fd, (struct sockaddr *)&any, &size) == -1)
-        return -1;
-    options.port = ntohs(any.sin6_port);
-    return 0;
-}
-
-/* Returns the listening socket, or -1 after saying why. Connections inherit its options. */
+/* Returns a socket that listens, or -1 after saying why there is none. */
 static int open_listener(void)
 {
-    // Non-blocking, so that accept cannot hang when a connection is gone again by then.
-    int fd = socket(options.ipv6 ? AF_INET6 : AF_INET, SOCK_TYPE | SOCK_NONBLOCK, PROTO);
+    int fd = socket(options.ipv6 ? AF_INET6 : AF_INET, SOCK_TYPE, PROTO);
     if (fd == -1) {
-        warnx("socket: %s%s", strerror(errno), errno == EPROTONOSUPPORT ? NO_SCTP_HINT : "");
+        complain("socket: %s%s", strerror(errno), errno == EPROTONOSUPPORT ? NO_SCTP_HINT : "");
         return -1;
     }
-    if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1 ||
-        set_option(fd, PROTO, PROTO == IPPROTO_SCTP ? SCTP_NODELAY : TCP_NODELAY, 1) == -1 ||
-        (options.ipv6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) == -1) ||
-        watch_peers(fd) == -1 || limit_waits(fd) == -1)
-        warn("socket options");
+    if (set_options(fd) == -1)
+        complain("socket options: %s", strerror(errno));
     else if (bind_to_port(fd) == -1 || listen(fd, SERVER_LISTEN_QUEUE_SIZE) == -1)
-        warn("listen on port %ld", options.port);
+        complain("listen on port %ld: %s", options.port, strerror(errno));
     else
         return fd;
     close(fd);
     return -1;
 }
 
-/* memchr, since with a loop over the bytes a message of 64 KB takes half as long again. */
-static int count_lines(const char *text, size_t size)
+/* Binds to all local addresses. For port 0 the system picks one, which becomes options.port. */
+static int bind_to_port(int fd)
 {
-    int count = 0;
-    const char *end = text + size;
-    while ((text = memchr(text, '\n', (size_t)(end - text))) != NULL) {
-        text++;
-        count++;
+    in_port_t port = htons((in_port_t)options.port);
+    union address any = {.ipv4 = {.sin_family = AF_INET, .sin_port = port}};
+    socklen_t size = sizeof(any);
+    if (options.ipv6)
+        any.ipv6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
+    if (bind(fd, &any.any, size) == -1 || getsockname(fd, &any.any, &size) == -1)
+        return -1;
+    options.port = ntohs(options.ipv6 ? any.ipv6.sin6_port : any.ipv4.sin_port);
+    return 0;
+}
+
+/* A thread: accepts connections until the server stops. */
+static void *accept_connections(void *listener)
+{
+    printf("Listening on port %ld\n", options.port);
+    while (!stopping) {
+        union address peer;
+        socklen_t size = sizeof(peer);
+        int fd = accept(*(int *)listener, &peer.any, &size);
+        if (fd == -1 && (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED || stopping))
+            continue; // there was no connection, or it has ended already
+        if (fd == -1)
+            complain("accept: %s", strerror(errno));
+        if (fd == -1 || begin_connection(fd, &peer, size) == -1)
+            usleep(500000); // until a connection that ends gives back what was missing
     }
-    return count;
+    return NULL;
 }
 
-/* Reads like recv, and counts the messages that end in what it read. Ctrl-Z and fg: EINTR. */
-static ssize_t receive(int fd, char *buffer, size_t size, int *ends)
-{
-    struct iovec part = {.iov_base = buffer, .iov_len = size};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    ssize_t received;
-    if (PROTO == IPPROTO_TCP) {
-        received = TEMP_FAILURE_RETRY(recv(fd, buffer, size, 0));
-        *ends = received > 0 ? count_lines(buffer, (size_t)received) : 0;
-    } else { // SCTP says by itself where a message ends, but only recvmsg hands that on
-        received = TEMP_FAILURE_RETRY(recvmsg(fd, &header, 0));
-        *ends = (header.msg_flags & MSG_EOR) != 0;
-    }
-    return received;
-}
-
-/* A peer that sends a byte now and then must not go on for ever either. */
-static bool waited_too_long(struct connection *connection)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (connection->incomplete_since_s == 0)
-        connection->incomplete_since_s = now.tv_sec;
-    return options.wait_s > 0 && now.tv_sec - connection->incomplete_since_s > options.wait_s;
-}
-
-/*
- * Returns 0 when the connection has ended, -1 with errno when it broke or took too long (EAGAIN),
- * or a number above 0 after a read that has filled the buffer.
- */
-static ssize_t answer_messages(struct connection *connection, size_t size)
-{
-    char buffer[size];
-    int ends;
-    ssize_t received;
-    do {
-        received = receive(connection->fd, buffer, size, &ends);
-        if (received <= 0)
-            break;
-        if (options.verbose)
-            printf("Read %zd bytes from %s, %d end%s of message.\n", received, connection->peer,
-                   ends, ends == 1 ? "" : "s");
-        if (ends > 0)
-            connection->incomplete_since_s = 0;
-        else if (waited_too_long(connection)) {
-            errno = EAGAIN;
-            return -1;
-        }
-        for (; ends > 0; ends--)
-            if (TEMP_FAILURE_RETRY(send(connection->fd, ANSWER, ANSWER_SIZE, 0)) == ANSWER_SIZE)
-                messages_served++;
-            else if (!stopping) // once main has shut it down, we only read what still comes
-                return -1;
-    } while (received < (ssize_t)size);
-    return received;
-}
-
-static void end_connection(struct connection *connection)
-{
-    pthread_mutex_lock(&connections_lock);
-    LIST_REMOVE(connection, entry);
-    close(connection->fd);
-    pthread_mutex_unlock(&connections_lock);
-    free(connection);
-    connections_open--;
-}
-
+/* A thread: serves one connection until it ends. */
 static void *serve_connection(void *argument)
 {
     struct connection *connection = argument;
-    // Memory is taken when it is first touched: the large buffer waits for a long message.
-    ssize_t result = answer_messages(connection, SHORT_SIZE);
-    while (result > 0)
+    int result = answer_messages(connection, 1024); // takes less memory than the large buffer
+    while (result == 1)
         result = answer_messages(connection, SERVER_BUFFER_SIZE);
     if (result == -1 && !stopping)
         complain("connection from %s: %s", connection->peer,
@@ -308,124 +139,236 @@ static void *serve_connection(void *argument)
     return NULL;
 }
 
-static int start_thread(struct connection *connection)
+/* Returns 0 at the end of the connection, -1 with errno, or 1 after a read that filled the buffer.
+ */
+static int answer_messages(struct connection *connection, size_t buffer_size)
+{
+    char buffer[buffer_size];
+    ssize_t size;
+    do {
+        bool record_ended;
+        size = receive(connection->fd, buffer, buffer_size, &record_ended);
+        if (size <= 0)
+            return (int)size;
+        int count = count_messages(buffer, (size_t)size, record_ended);
+        if (options.verbose)
+            printf("Read %zd bytes from %s, %d end%s of message.\n", size, connection->peer, count,
+                   count == 1 ? "" : "s");
+        if (count > 0)
+            connection->wait_began_s = 0;
+        else if (has_waited_too_long(connection))
+            return -1;
+        for (; count > 0; count--)
+            if (send_message(connection->fd, ANSWER, ANSWER_SIZE) == 0)
+                messages_served++;
+            else if (!stopping) // after end_connections, there is only something to read
+                return -1;
+    } while (size < (ssize_t)buffer_size);
+    return 1;
+}
+
+/* ---- What SCTP and TCP do differently. */
+
+/*
+ * Returns how many messages end in what was read. An SCTP message is a record: the system marks its
+ * end. TCP is a stream of bytes without marks, so there a message is a line.
+ */
+static int count_messages(const char *data, size_t size, bool record_ended)
+{
+    const char *end = data + size;
+    int lines = 0;
+    if (PROTO == IPPROTO_SCTP)
+        return record_ended;
+    while ((data = memchr(data, '\n', (size_t)(end - data))) != NULL) {
+        data++;
+        lines++;
+    }
+    return lines;
+}
+
+/* The connections inherit these options from the listening socket. Returns 0, or -1 with errno. */
+static int set_options(int fd)
+{
+    const struct setting both[] = {
+        SETTING(SOL_SOCKET, SO_REUSEADDR, int, 1),
+        SETTING(SOL_SOCKET, SO_RCVTIMEO, struct timeval, .tv_sec = options.wait_s), // then EAGAIN
+        SETTING(SOL_SOCKET, SO_SNDTIMEO, struct timeval, .tv_sec = options.wait_s),
+        SETTING(PROTO, NODELAY, int, 1),
+        SETTING(IPPROTO_IPV6, IPV6_V6ONLY, int, 0), // only an IPv6 socket has this one
+    };
+    // A peer that vanishes is to be noticed within a minute. TCP asks a silent peer whether it is
+    // still there only if it is told to.
+    const struct setting tcp[] = {
+        SETTING(SOL_SOCKET, SO_KEEPALIVE, int, 1),
+        SETTING(IPPROTO_TCP, TCP_KEEPIDLE, int, 20),
+        SETTING(IPPROTO_TCP, TCP_KEEPINTVL, int, 10),
+        SETTING(IPPROTO_TCP, TCP_USER_TIMEOUT, int, 50000),
+    };
+    // SCTP sends heartbeats by itself, but takes minutes to give up. Here it gives up after six
+    // losses in a row, at most 4 s apart: that seldom happens, even on a bad link.
+    const struct setting sctp[] = {
+        SETTING(IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, struct sctp_paddrparams,
+                .spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 3000),
+        SETTING(IPPROTO_SCTP, SCTP_RTOINFO, struct sctp_rtoinfo, .srto_max = 4000),
+        SETTING(IPPROTO_SCTP, SCTP_ASSOCINFO, struct sctp_assocparams, .sasoc_asocmaxrxt = 6),
+    };
+    if (apply_settings(fd, both, COUNT(both) - (options.ipv6 ? 0 : 1)) == -1)
+        return -1;
+    return PROTO == IPPROTO_TCP ? apply_settings(fd, tcp, COUNT(tcp))
+                                : apply_settings(fd, sctp, COUNT(sctp));
+}
+
+/* ---- What every server with threads needs. */
+
+static LIST_HEAD(, connection) connections = LIST_HEAD_INITIALIZER(connections);
+static long connections_open;
+static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t connection_ended = PTHREAD_COND_INITIALIZER;
+
+static void show_peer(const union address *address, socklen_t size, char text[], size_t text_size)
+{
+    // An IPv6 socket shows an IPv4 peer as ::ffff:127.0.0.1 (RFC 4291, section 2.5.5.2).
+    if (address->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address->ipv6.sin6_addr))
+        inet_ntop(AF_INET, &address->ipv6.sin6_addr.s6_addr[12], text, (socklen_t)text_size);
+    else
+        getnameinfo(&address->any, size, text, (socklen_t)text_size, NULL, 0, NI_NUMERICHOST);
+}
+
+/*
+ * Waits until -m allows one more connection; once the server is stopping, that is never. Returns 0,
+ * or -1 after saying what the system lacks.
+ */
+static int begin_connection(int fd, const union address *peer, socklen_t size)
+{
+    struct connection *connection = malloc(sizeof(*connection));
+    if (connection == NULL) {
+        complain("accept: %s", strerror(errno));
+        close(fd);
+        return -1;
+    }
+    *connection = (struct connection){.fd = fd, .peer = "unknown"};
+    show_peer(peer, size, connection->peer, sizeof(connection->peer));
+    pthread_mutex_lock(&connections_lock);
+    if (connections_open >= options.connections_max)
+        complain("accept: %ld connections are open (-m)", options.connections_max);
+    while (connections_open >= options.connections_max || stopping)
+        pthread_cond_wait(&connection_ended, &connections_lock);
+    printf("Got connection from %s\n", connection->peer);
+    LIST_INSERT_HEAD(&connections, connection, entry);
+    connections_open++;
+    connections_served++;
+    pthread_mutex_unlock(&connections_lock);
+    if (start_thread(serve_connection, connection, connection->peer) == 0)
+        return 0;
+    end_connection(connection);
+    return -1;
+}
+
+static void end_connection(struct connection *connection)
+{
+    pthread_mutex_lock(&connections_lock);
+    LIST_REMOVE(connection, entry);
+    close(connection->fd); // with the lock: end_connections must not shut down a new socket
+    connections_open--;
+    pthread_cond_signal(&connection_ended);
+    pthread_mutex_unlock(&connections_lock);
+    free(connection);
+}
+
+/*
+ * SHUT_WR sends SHUTDOWN (TCP: FIN). The threads then read on until the peers have ended, too: a
+ * close with unread data would send ABORT (TCP: RST). SHUT_RDWR no longer waits for the peers.
+ */
+static void end_connections(void)
+{
+    struct connection *connection;
+    pthread_mutex_lock(&connections_lock);
+    stopping = true;
+    for (int waited_ms = 0; waited_ms < 500 && !LIST_EMPTY(&connections); waited_ms += 10) {
+        LIST_FOREACH(connection, &connections, entry)
+        shutdown(connection->fd, waited_ms < 400 ? SHUT_WR : SHUT_RDWR);
+        pthread_mutex_unlock(&connections_lock);
+        usleep(10000);
+        pthread_mutex_lock(&connections_lock);
+    }
+    pthread_mutex_unlock(&connections_lock);
+}
+
+/* Limits the time for one message, since a peer could send a byte now and then for ever. */
+static bool has_waited_too_long(struct connection *connection)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (connection->wait_began_s == 0)
+        connection->wait_began_s = now.tv_sec;
+    errno = EAGAIN; // as after a timeout of recv
+    return options.wait_s > 0 && now.tv_sec - connection->wait_began_s > options.wait_s;
+}
+
+/* Returns 0, or -1 after saying why there is no thread. */
+static int start_thread(void *(*function)(void *), void *argument, const char *whom)
 {
     pthread_t thread;
     pthread_attr_t attributes;
     int error = pthread_attr_init(&attributes);
     if (error == 0)
-        error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    if (error == 0)
         error = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     if (error == 0)
-        error = pthread_create(&thread, &attributes, serve_connection, connection);
+        error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    if (error == 0)
+        error = pthread_create(&thread, &attributes, function, argument);
     pthread_attr_destroy(&attributes);
-    errno = error;
-    return error == 0 ? 0 : -1;
-}
-
-/* Returns 0, or -1 after saying what the system ran out of. */
-static int accept_connection(int listener)
-{
-    if (options.connections_max > 0 && connections_open >= options.connections_max) {
-        complain("accept: %ld connections are open (-m)", options.connections_max);
-        return -1;
-    }
-    struct sockaddr_in6 peer;
-    socklen_t size = sizeof(peer);
-    int fd = accept(listener, (struct sockaddr *)&peer, &size);
-    if (fd == -1 && (errno == EAGAIN || errno == ECONNABORTED))
-        return 0; // it is gone again
-    struct connection *connection = fd == -1 ? NULL : malloc(sizeof(*connection));
-    if (connection == NULL) {
-        complain("accept: %s", strerror(errno));
-        if (fd != -1)
-            close(fd);
-        return -1;
-    }
-    *connection = (struct connection){.fd = fd, .address = "unknown"};
-    getnameinfo((struct sockaddr *)&peer, size, connection->address, sizeof(connection->address),
-                NULL, 0, NI_NUMERICHOST);
-    // An IPv6 socket shows an IPv4 peer as ::ffff:127.0.0.1 (RFC 4291, section 2.5.5.2).
-    bool mapped = peer.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.sin6_addr);
-    connection->peer = connection->address + (mapped ? strlen("::ffff:") : 0);
-    printf("Got connection from %s\n", connection->peer);
-    connections_served++;
-    connections_open++;
-    pthread_mutex_lock(&connections_lock);
-    LIST_INSERT_HEAD(&connections, connection, entry);
-    pthread_mutex_unlock(&connections_lock);
-    if (start_thread(connection) == 0)
+    if (error == 0)
         return 0;
-    complain("thread for %s: %s", connection->peer, strerror(errno));
-    end_connection(connection);
+    complain("thread for %s: %s", whom, strerror(error));
     return -1;
 }
 
-/* Returns when a signal has asked us to stop. */
-static void accept_connections(int listener)
+/* Threads inherit what is blocked. So Ctrl-C and kill are left to main, which waits for them. */
+static void block_signals(sigset_t *signals)
 {
-    const struct timespec pause = {.tv_nsec = 500000000};
-    struct pollfd waiting = {.fd = listener, .events = POLLIN};
-    sigset_t none;
-    sigemptyset(&none);
-    while (!stopping)
-        if (ppoll(&waiting, 1, NULL, &none) == 1 && accept_connection(listener) == -1)
-            ppoll(NULL, 0, &pause, &none); // until the system has again what it ran out of
+    sigemptyset(signals);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN); // send fails with EPIPE instead
 }
 
-/*
- * SHUT_WR sends SHUTDOWN (TCP: FIN); the threads then read on until the peers have ended too,
- * since a close with data unread would ABORT (TCP: RST). SHUT_RDWR no longer waits for them.
- */
-static void end_connections(void)
+static void raise_file_limit(void)
 {
-    const struct timespec pause = {.tv_nsec = 10000000};
-    bool any = true;
-    for (int waited_ms = 0; any && waited_ms < 500; waited_ms += 10) {
-        struct connection *connection;
-        pthread_mutex_lock(&connections_lock);
-        LIST_FOREACH(connection, &connections, entry)
-        shutdown(connection->fd, waited_ms < 400 ? SHUT_WR : SHUT_RDWR);
-        any = !LIST_EMPTY(&connections);
-        pthread_mutex_unlock(&connections_lock);
-        if (any)
-            nanosleep(&pause, NULL);
-    }
+    struct rlimit limit = {0};
+    int result = getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    if (result == -1 || setrlimit(RLIMIT_NOFILE, &limit) == -1)
+        complain("limit of open files: %s", strerror(errno));
 }
 
-/* Returns 0 after a signal has ended it, or -1 after saying why it could not begin. */
-static int serve(void)
-{
-    if (handle_signals() == -1) {
-        warn("signals");
-        return -1;
-    }
-    if (raise_file_limit() == -1)
-        warn("limit of open files"); // it stays as it was
-    int listener = open_listener();
-    if (listener == -1)
-        return -1;
-    printf("Listening on port %ld\n", options.port);
-    accept_connections(listener);
-    close(listener);
-    end_connections();
-    printf("Served %lu connections, %lu messages.\n", connections_served, messages_served);
-    return 0;
-}
+#define HELP                                                                                       \
+    "  -6          listen on IPv6 as well as on IPv4\n"                                            \
+    "  -m COUNT    serve at most COUNT connections at once (default 0, no limit)\n"                \
+    "  -v          report every read\n"                                                            \
+    "  -W SECONDS  longest wait for a peer to send or to read, 0 for ever (default %d)\n"          \
+    "  PORT        0 to 65535, 0 lets the system pick (default %d)\n"
 
-int main(int argc, char *argv[])
+static void parse_arguments(int argc, char *argv[])
 {
-    if (parse_arguments(argc, argv) == -1) {
-        fputs(USAGE, stderr);
-        return EXIT_MISUSE;
+    int option;
+    opterr = 0;
+    while ((option = getopt(argc, argv, ":6hm:vW:")) != -1) {
+        switch (option) {
+        case '6': options.ipv6 = true; break;
+        case 'h': print_help(SERVER_TIMEOUT_S, SERVER_PORT);
+        case 'm': options.connections_max = parse_whole("-m", optarg, 0, INT_MAX); break;
+        case 'v': options.verbose = true; break;
+        case 'W': options.wait_s = parse_whole("-W", optarg, 0, INT_MAX); break;
+        case ':': misuse("-%c: needs a value", optopt);
+        default: misuse("-%c: unknown option", optopt);
+        }
     }
-    // If they are closed, a socket would take their place.
-    if (fcntl(STDOUT_FILENO, F_GETFD) == -1 || fcntl(STDERR_FILENO, F_GETFD) == -1)
-        err(EXIT_FAILURE, "stdout or stderr");
-    setvbuf(stdout, NULL, _IOLBF, 0); // line by line, also into a pipe
-    int result = options.help ? print_help() : serve();
-    if (fflush(stdout) == EOF || ferror(stdout)) // serving went on without it until here
-        err(EXIT_FAILURE, "stdout");
-    return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (argc - optind > 1)
+        misuse("%s: only one PORT can be given", argv[optind + 1]);
+    if (argc - optind == 1)
+        options.port = parse_whole("port", argv[optind], 0, 65535);
+    if (options.connections_max == 0)
+        options.connections_max = LONG_MAX;
 }

@@ -1,14 +1,14 @@
 """What the tests share: the programs under test, their peers, and captures of what they say.
 
 Every test runs for the stack that --stack names: tcp, sctp (the kernel's) or usrsctp; "lab" are the tests of the lab's
-own tools, which need none.
+own tools, which need none. Run by root, the tests have a network of their own, with loopback and nothing else.
 """
-import json
+import contextlib
+import ctypes
 import os
 import pathlib
 import random
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -17,9 +17,10 @@ import time
 
 import pytest
 
+from programs import PATIENCE_S, Peer, Program, Watched, answers  # noqa: F401 - for the tests
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 IPPROTO_SCTP = 132
-PATIENCE_S = 120  # for what takes a moment on an idle machine
 VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full",
             "--errors-for-leak-kinds=definite", "--show-leak-kinds=definite", "--track-fds=yes"]
 
@@ -30,7 +31,7 @@ def pytest_addoption(parser):
     parser.addoption("--build", type=pathlib.Path, default=ROOT / "build", help="build directory")
     parser.addoption("--valgrind", action="store_true", help="run both programs under memcheck")
     parser.addoption("--long", action="store_true", help="faults and bad input in bulk: minutes")
-    parser.addoption("--fuzz", type=int, default=3, help="seconds for each target of libFuzzer")
+    parser.addoption("--fuzz", type=int, default=1, help="seconds for each target of libFuzzer")
     parser.addoption("--seed", type=int, default=random.randrange(1 << 32),
                      help="of all that is left to chance (default: another one in every run)")
 
@@ -38,12 +39,23 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # A shell starts its background jobs with SIGINT ignored, and so would be all that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.geteuid() == 0:
+        leave_the_network()
     if os.environ.get("CI"):
         config.option.reportchars = "s"  # say why
     config.addinivalue_line("markers", "stacks(*names): the stacks that a test is for")
     config.addinivalue_line("markers", "long: only with --long")
     config.addinivalue_line("markers", "uncounted: not with gcov, which allocates and writes files")
     config.addinivalue_line("markers", "plain: not under valgrind, not with sanitizers")
+    config.addinivalue_line("markers", "slow: takes long, and so is started first")
+
+
+def leave_the_network():
+    """Whatever ports others use, or other workers of pytest-xdist: here, all of them are free."""
+    CLONE_NEWNET = 0x40000000
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def read_settings(build):
@@ -51,16 +63,23 @@ def read_settings(build):
     return cache.read_text() if cache.exists() else ""
 
 
+def has_sanitizers(build):
+    return re.search(r"^SANITIZE:\w+=\w", read_settings(build), re.M) is not None
+
+
 def counts_lines(build):
     """Is it a build with gcov?"""
     return "CMAKE_BUILD_TYPE:STRING=Coverage\n" in read_settings(build)
 
 
+LONG_MADE = {"report", "short_run", "first_output"}  # fixtures of a module that are not to be made once more by another worker
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """A test for other stacks, or for other builds, is not part of this run: not skipped."""
     build = config.getoption("build")
-    checked = config.getoption("valgrind") or re.search(
-        r"^SANITIZE:\w+=\w", read_settings(build), re.M)
+    checked = config.getoption("valgrind") or has_sanitizers(build)
     counted = counts_lines(build)
 
     def belongs(item):
@@ -72,13 +91,25 @@ def pytest_collection_modifyitems(config, items):
             or counted and item.get_closest_marker("uncounted"))
     config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
     items[:] = [item for item in items if belongs(item)]
+    for item in items:
+        for name in LONG_MADE.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_sessionfinish(session):
     """CI has all that the tests need: there, a skipped test is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("CI") and reporter.stats.get("skipped"):
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):  # workers of pytest-xdist have no reporter
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def own_network():
+    """For tests that use the default ports, or any address."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root for a network of its own")
 
 
 @pytest.fixture(scope="session")
@@ -122,10 +153,12 @@ def names(is_sctp):
 
 
 def find_udp_port():
-    """One that nobody has; as text."""
+    """One that nobody has, nor gets without asking for it; as text."""
     with socket.socket(type=socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
+        while True:
+            with contextlib.suppress(OSError):
+                free.bind(("127.0.0.1", random.randrange(10000, 32768)))
+                return str(free.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -139,50 +172,32 @@ def environment(stack):
     return env
 
 
-class Program:
-    """A started program. finish() gives its exit status and what it wrote since."""
+witnesses = []  # the programs and captures of the test that runs
 
-    def __init__(self, command, **options):
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen(
-            [str(word) for word in command], bufsize=0, **{**pipes, **options})
 
-    def read_line(self, stream="stdout"):
-        """The next line; waits for it."""
-        pipe, line, deadline = getattr(self.process, stream), b"", time.monotonic() + PATIENCE_S
-        while not line.endswith(b"\n"):
-            ready = select.select([pipe], [], [], max(0, deadline - time.monotonic()))[0]
-            byte = os.read(pipe.fileno(), 1) if ready else b""
-            assert byte, f"no line came, only {line!r}; on stderr {self.end()[2]!r}"
-            line += byte
-        return line.decode()
-
-    def finish(self, signal_number=None, patience_s=PATIENCE_S):
-        """Waits for the end, after a signal or by itself: (status, stdout, stderr)."""
-        if signal_number is not None:
-            self.process.send_signal(signal_number)
-        output = self.process.communicate(timeout=patience_s)
-        return (self.process.returncode, *[(text or b"").decode(errors="backslashreplace") for text in output])
-
-    def end(self):
-        """Ends it whatever it does."""
-        self.process.kill()
-        return self.finish()
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(call):
+    """A test that has failed shows what its programs printed, and its captures."""
+    report = (yield).get_result()
+    if report.failed and call.when != "teardown":
+        report.sections.extend(witness.describe() for witness in witnesses)
 
 
 @pytest.fixture
-def start(environment, request, tmp_path):
+def start(environment):
     """Starts programs; at the end of the test none is left."""
     programs = []
 
-    def start_program(command, prefix=(), env=(), **options):
-        programs.append(Program([*prefix, *command], env={**environment, **dict(env)}, **options))
+    def start_program(command, prefix=(), env=(), kind=Program, **options):
+        programs.append(kind([*prefix, *command], env={**environment, **dict(env)}, **options))
+        witnesses.append(programs[-1])
         return programs[-1]
 
     yield start_program
     for program in programs:
         if program.process.poll() is None:
             program.end()
+        witnesses.remove(program)
 
 
 @pytest.fixture
@@ -222,6 +237,15 @@ def server(start_server):
 
 
 @pytest.fixture
+def watch(start, build, names, tmp_path):
+    """Starts a server that is watched."""
+    def watch_it(*arguments, port=0, **options):
+        command = [build / names[0], "-v", *arguments, port]
+        return Watched(start, command, tmp_path / "watched", **options)
+    return watch_it
+
+
+@pytest.fixture
 def start_client(start, build, names, memcheck):
     def start_it(*arguments, prefix=(), **options):
         return start([build / names[1], *arguments], [*prefix, *memcheck], **options)
@@ -236,57 +260,42 @@ def run_client(start_client):
     return run
 
 
-class Peer(Program):
-    """A socket in a process of its own (peer.py): its methods are those of peer.Commands."""
-
-    def __getattr__(self, name):
-        def call(*arguments):
-            self.ask(name, *arguments)
-            answer = json.loads(self.read_line())
-            if isinstance(answer, dict):
-                raise OSError(answer["errno"], os.strerror(answer["errno"]))
-            return answer
-        return call
-
-    def ask(self, name, *arguments):
-        """Calls without waiting for the answer."""
-        self.process.stdin.write(json.dumps([name, *arguments]).encode() + b"\n")
-
-
 @pytest.fixture
-def start_peer(environment, build, stack, protocol):
+def start_peer(start, build, stack, protocol):
     """Starts peers; with port=…, connected to it."""
-    peers = []
-
     def start_it(port=None, host="127.0.0.1", family=socket.AF_INET):
         prefix = [build / "userland/withusrsctp"] if stack == "usrsctp" else []
         command = [sys.executable, "-E", "-S", ROOT / "tests/peer.py", int(family), protocol]
-        peers.append(Peer([*prefix, *command], env=environment, stdin=subprocess.PIPE))
+        peer = start(command, prefix, kind=Peer, stdin=subprocess.PIPE)
         if port is not None:
-            peers[-1].connect(host, port)
-        return peers[-1]
-
-    yield start_it
-    for peer in peers:
-        peer.end()
+            peer.connect(host, port)
+        return peer
+    return start_it
 
 
 class Capture:
     """What goes over the loopback interface, as tshark tells it."""
 
-    def __init__(self, path, packet_filter, udp_port):
+    def __init__(self, path, packet_filter, udp_port, last):
         self.path, self.decode = path, ["-d", f"udp.port=={udp_port},sctp"] if udp_port else []
         self.marker = socket.socket(type=socket.SOCK_DGRAM)
         self.marker.bind(("127.0.0.1", 0))
         self.marker_port = self.marker.getsockname()[1]
-        self.tcpdump = Program(
-            ["tcpdump", "-i", "lo", "-s", "2000", "-B", "16384", "--immediate-mode", "-U", "-Z", "root", "-w", path,
-             f"({packet_filter}) or udp port {self.marker_port}"])
-        while "listening on" not in self.tcpdump.read_line("stderr"):
+        self.tcpdump = self.run_tcpdump("-w", path, f"({packet_filter}) or udp port {self.marker_port}")
+        self.until = self.run_tcpdump("-c", "1", "-w", "/dev/null", f"({packet_filter}) and {last}") if last else None
+
+    @staticmethod
+    def run_tcpdump(*arguments):
+        started = Program(["tcpdump", "-i", "lo", "-s", "2000", "-B", "16384", "--immediate-mode", "-U", "-Z", "root",
+                           *arguments])
+        while "listening on" not in started.read_line("stderr"):
             pass
+        return started
 
     def stop(self):
-        """Ends the capture when all that was sent until now is in it."""
+        """Ends the capture when the last packet, and all that was sent until now, is in it."""
+        if self.until:
+            assert self.until.finish()[0] == 0
         marker = os.urandom(16)
         self.marker.sendto(marker, self.marker.getsockname())
         deadline = time.monotonic() + PATIENCE_S
@@ -297,31 +306,44 @@ class Capture:
         status, _, errors = self.tcpdump.finish(signal.SIGINT)
         assert status == 0 and "0 packets dropped by kernel" in errors, errors
 
+    def run_tshark(self, *options, only=""):
+        only = f"!(udp.port == {self.marker_port})" + (f" && ({only})" if only else "")
+        return subprocess.run(
+            ["tshark", "-n", "-r", self.path, *self.decode, "-Y", only, "-o", "sctp.checksum:crc-32c", *options],
+            capture_output=True, text=True).stdout
+
     def read(self, *fields, only=""):
         """The fields of each packet, as lists of lists of strings (a field can occur often)."""
-        only = f"!(udp.port == {self.marker_port})" + (f" && ({only})" if only else "")
-        output = subprocess.run(
-            ["tshark", "-n", "-r", self.path, *self.decode, "-Y", only, "-o", "sctp.checksum:crc-32c",
-             "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,",
-             *[f"-e{field}" for field in fields]], check=True, capture_output=True, text=True).stdout
+        output = self.run_tshark("-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,",
+                                 *[f"-e{field}" for field in fields], only=only)
         return [[cell.split(",") if cell else [] for cell in line.split("\t")]
                 for line in output.splitlines()]
+
+    def end(self):
+        for started in filter(None, (self.tcpdump, self.until)):
+            started.end()
+
+    def describe(self):
+        self.end()
+        return f"tshark -r {self.path}", self.run_tshark()[-20000:]
 
 
 @pytest.fixture
 def capture(tmp_path, environment):
-    """capture(filter) starts one; the filter is tcpdump's."""
+    """capture(filter) starts one, capture(filter, last=filter) waits for such a packet; filters are tcpdump's."""
     if os.geteuid() != 0:
         pytest.skip("capturing needs root")
     captures = []
 
-    def start_it(packet_filter, udp_port=environment.get("SCTP_UDP_PORT")):
-        captures.append(Capture(tmp_path / f"{len(captures)}.pcap", packet_filter, udp_port))
+    def start_it(packet_filter, udp_port=environment.get("SCTP_UDP_PORT"), last=None):
+        captures.append(Capture(tmp_path / f"{len(captures)}.pcap", packet_filter, udp_port, last))
+        witnesses.append(captures[-1])
         return captures[-1]
 
     yield start_it
     for started in captures:
-        started.tcpdump.end()
+        started.end()
+        witnesses.remove(started)
 
 
 @pytest.fixture
@@ -334,15 +356,15 @@ def own_packets(stack, environment, protocol):
     return make
 
 
+@pytest.fixture
+def shutdown_complete(stack):
+    """A capture filter for the last packet of an association: its first chunk is SHUTDOWN COMPLETE."""
+    return {"tcp": None, "sctp": "ip[32] == 14", "usrsctp": "ip[40] == 14"}[stack]
+
+
 def flood_text(is_sctp):
     """What to send so that many answers are due: SCTP answers records, TCP lines."""
     return "m" if is_sctp else "m\n" * 10000
-
-
-def answers(count, of=None):
-    """What the client prints for so many messages."""
-    return "".join(f"Sending message {number} of {of or count}. Result: OK\n"
-                   for number in range(1, count + 1))
 
 
 class DeafHost:

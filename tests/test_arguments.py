@@ -1,6 +1,8 @@
 """Arguments: used wrongly, both programs say why in one line and show their usage, exit 2."""
 import pytest
 
+pytestmark = pytest.mark.stacks("tcp")  # the arguments are the same for all
+
 USAGE = {
     "server": "usage: server [-6v] [-m COUNT] [-W SECONDS] [PORT]\n",
     "client": "usage: client [-46qv] [-c COUNT] [-i SECONDS] [-s SIZE] [-W SECONDS] HOST [PORT]\n",
@@ -8,18 +10,18 @@ USAGE = {
 HELP = {
     "server": """\
   -6          listen on IPv6 as well as on IPv4
-  -m COUNT    serve at most so many connections at once (default 0, no limit)
-  -v          tell of every read
+  -m COUNT    serve at most COUNT connections at once (default 0, no limit)
+  -v          report every read
   -W SECONDS  longest wait for a peer to send or to read, 0 for ever (default 3600)
   PORT        0 to 65535, 0 lets the system pick (default 4444)
 """,
     "client": """\
   -4, -6      use IPv4 only, IPv6 only
-  -c COUNT    send so many messages (default 5)
+  -c COUNT    send COUNT messages (default 5)
   -i SECONDS  pause between messages (default 0)
   -q          print only the statistics
   -s SIZE     bytes per message (default 64)
-  -v          tell what the transport negotiated, too
+  -v          report what the transport negotiated, too
   -W SECONDS  longest wait for the connection and for each answer (default 10)
   PORT        1 to 65535 (default 4444)
 """,

@@ -3,7 +3,6 @@
 How much was tried is in the output of pytest -rP. No packet leaves the machine: the peers are on
 loopback, and where addresses are random too, in a network that has nothing else.
 """
-import os
 import pathlib
 import re
 import signal
@@ -16,25 +15,14 @@ import time
 import pytest
 
 from conftest import PATIENCE_S, ROOT, counts_lines
+from programs import only_broken
 from test_arguments import USAGE
-from test_faults import only_broken, watch  # noqa: F401 - a fixture
 
 HERE = pathlib.Path(__file__).resolve().parent / "fuzz"
 LINES = re.compile(r"(Listening on port \d+\n|Got connection from 127\.0\.0\.1\n"
                    r"|Read \d+ bytes from 127\.0\.0\.1, \d+ ends? of message\.\n"
                    r"|Connection from 127\.0\.0\.1 closed by remote peer\.\n)*"
                    r"Served \d+ connections, \d+ messages\.\n")
-
-
-@pytest.fixture
-def private_network(start):
-    """A prefix for commands that are to run in a network with loopback and nothing else."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root for a network of its own")
-    holder = start(
-        ["unshare", "--net", "sh", "-ec", "ip link set lo up; echo ready; exec sleep 10000"])
-    assert holder.read_line() == "ready\n"
-    return ["nsenter", f"--net=/proc/{holder.process.pid}/ns/net"]
 
 
 def check_afterwards(server, idle, run_client, name, more_kib=4096):
@@ -65,7 +53,7 @@ def send_all(sock, pieces):
 
 
 @pytest.mark.stacks("tcp")
-def test_random_bytes(watch, run_client, names, chance, scale):  # noqa: F811
+def test_random_bytes(watch, run_client, names, chance, scale):
     """As many answers as there were ends of lines, whatever else there was."""
     server = watch()
     idle = server.warm_up(run_client)
@@ -91,12 +79,12 @@ def test_random_bytes(watch, run_client, names, chance, scale):  # noqa: F811
 # ---- records
 
 @pytest.mark.stacks("sctp", "usrsctp")
-def test_random_records(watch, start, run_client, build, stack, names, chance, scale):  # noqa: F811
+def test_random_records(watch, start, run_client, build, stack, names, chance, scale):
     server = watch()
     idle = server.warm_up(run_client)
     prefix = [build / "userland/withusrsctp"] if stack == "usrsctp" else []
     taken = refused = 0
-    for _ in range(scale(3, 100)):
+    for _ in range(scale(1, 100)):
         sender = start([sys.executable, "-E", "-S", HERE / "records.py", server.port,
                         chance.randrange(1 << 32), 150], prefix)
         status, output, errors = sender.finish()
@@ -113,23 +101,18 @@ def test_random_records(watch, start, run_client, build, stack, names, chance, s
 
 @pytest.mark.stacks("usrsctp")
 def test_malformed_packets(
-        watch, start, start_client, environment, private_network, names, chance,  # noqa: F811
-        scale):
-    server = watch(prefix=private_network)
-
-    def run_inside(*arguments):
-        return start_client(*arguments, prefix=private_network).finish()
-    idle = server.warm_up(run_inside)
-    steady = start_client("-qW60", f"-c{scale(100, 3000)}", "-i0.02", "127.0.0.1", server.port,
-                          prefix=private_network)
+        watch, start, start_client, run_client, environment, own_network, names, chance, scale):
+    server = watch()
+    idle = server.warm_up(run_client)
+    steady = start_client("-qW60", f"-c{scale(100, 3000)}", "-i0.02", "127.0.0.1", server.port)
     sender = start(["/usr/bin/python3", "-B", HERE / "packets.py", environment["SCTP_UDP_PORT"],
-                    server.port, chance.randrange(1 << 32), scale(500, 50_000)], private_network)
+                    server.port, chance.randrange(1 << 32), scale(500, 50_000)])
     output = steady.finish()
     assert output[::2] == (0, ""), output
     status, output, errors = sender.finish()
     assert (status, errors) == (0, ""), errors
     print("{} packets, {} of them of an association".format(*output.split()))
-    check_afterwards(server, idle, run_inside, names[0], more_kib=16384)
+    check_afterwards(server, idle, run_client, names[0], more_kib=16384)
 
 
 # ---- arguments
@@ -167,18 +150,19 @@ def judge(program, name, words, status, output, errors):
     return status == 0 and (errors == "" or program == "client" and "-v" in " ".join(words))
 
 
-@pytest.mark.stacks("tcp", "usrsctp")  # in the lab, starting 400 programs takes a minute
+@pytest.mark.slow
+@pytest.mark.stacks("tcp")  # they are the same for all
 @pytest.mark.parametrize("program", ["server", "client"])
 def test_random_arguments(
-        start_server, start, build, names, private_network, chance, scale, program):
+        start_server, start, build, names, own_network, chance, scale, program):
     """In a network with nothing but loopback: whatever is taken for a HOST, nobody hears of it."""
-    listening = start_server(prefix=private_network)
+    listening = start_server()
     name = names[program == "client"]
     statuses = {0: 0, 1: 0, 2: 0}
     for _ in range(scale(10, 500)):
         batch = [draw_words(program, chance, listening.port) for _ in range(20)]
         # No usrsctp for more than one server at a time, so the UDP port is nobody's.
-        started = [start([build / name, *words], private_network, env={"SCTP_UDP_PORT": "9"})
+        started = [start([build / name, *words], env={"SCTP_UDP_PORT": "9"})
                    for words in batch]
         deadline = time.monotonic() + 0.5
         while time.monotonic() < deadline and any(one.process.poll() is None for one in started):
@@ -232,11 +216,12 @@ def compile_target(build, tmp_path):
     return compile_it
 
 
+@pytest.mark.long
 @pytest.mark.plain
 @pytest.mark.parametrize("target", [
     pytest.param(name, marks=pytest.mark.stacks(stack)) for name, (stack, *_) in TARGETS.items()])
 def test_coverage_guided(
-        start, compile_target, private_network, pytestconfig, build, tmp_path, chance, target):
+        start, compile_target, own_network, pytestconfig, build, tmp_path, chance, target):
     """libFuzzer, with AddressSanitizer and UBSan, for --fuzz seconds."""
     counted = counts_lines(build)
     program = compile_target(*TARGETS[target][1:], counted)
@@ -244,7 +229,7 @@ def test_coverage_guided(
     options = [seed, 100_000] if counted else [
         f"-max_total_time={seconds}", f"-seed={seed}", "-max_len=512", "-timeout=20",
         "-close_fd_mask=3", "-print_final_stats=1", f"-artifact_prefix={tmp_path}/"]
-    status, output, errors = start([program, *options], private_network).finish(
+    status, output, errors = start([program, *options]).finish(
         patience_s=PATIENCE_S + seconds)
     assert status == 0, errors[-5000:]
     if not counted:

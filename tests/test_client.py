@@ -1,4 +1,5 @@
 """The client: its options, its statistics, and servers that do not behave."""
+import os
 import re
 import time
 
@@ -84,6 +85,7 @@ def test_ipv4_peers_of_an_ipv6_server_print_as_ipv4(start_server, run_client):
     assert server.read_line() == "Connection from 127.0.0.1 closed by remote peer.\n"
 
 
+@pytest.mark.stacks("tcp")  # the name is looked up by libc
 def test_unknown_host(run_client, names):
     label = "x" * 64  # longer than a name may be: no name server is asked
     assert run_client(label) == (1, "", f"{names[1]}: host {label}: Name or service not known\n")
@@ -95,10 +97,8 @@ def test_nobody_listens(start_peer, run_client, names):
     peer = start_peer()
     port = peer.listen("127.0.0.1", 1)
     peer.end()
-    began = time.monotonic()
     assert run_client("127.0.0.1", port) == (
         1, "", f"{names[1]}: connect to 127.0.0.1 port {port}: Connection refused\n")
-    assert time.monotonic() - began < 10
 
 
 def test_a_host_that_never_answers(deaf_host, run_client, names):
@@ -106,7 +106,39 @@ def test_a_host_that_never_answers(deaf_host, run_client, names):
     assert run_client("-W0.5", *deaf_host.address, **deaf_host.options) == (
         1, "", f"{names[1]}: connect to {deaf_host.address[0]} port {deaf_host.address[1]}: "
         "Connection timed out\n")
-    assert 0.5 <= time.monotonic() - began < 10
+    assert 0.5 <= time.monotonic() - began < 30
+
+
+@pytest.fixture
+def dead_network(start):
+    """A prefix for commands in a network of their own: 10.0.0.2 to 10.0.0.4 never answer there, 127.0.0.1 does."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root for a network of its own")
+    holder = start(["unshare", "--net", "sh", "-ec",
+                    "ip link set lo up; ip link add dead type veth; ip address add 10.0.0.1/24 dev dead; "
+                    "ip link set dead up; echo ready; exec sleep 10000"])
+    assert holder.read_line() == "ready\n"
+    return ["nsenter", f"--net=/proc/{holder.process.pid}/ns/net"]
+
+
+@pytest.mark.plain
+def test_all_addresses_share_the_time(run_client, names, hosts, dead_network):
+    hosts["NSS_WRAPPER_HOSTS"].write_text("".join(f"10.0.0.{number} dead\n" for number in (2, 3, 4)))
+    began = time.monotonic()
+    status, output, errors = run_client("-vW1.5", "dead", 4444, prefix=dead_network, env=hosts)
+    assert 1.5 <= time.monotonic() - began < 4
+    assert (status, output) == (1, "")
+    assert sorted(errors.splitlines()) == [
+        f"{names[1]}: connect to 10.0.0.{number} port 4444: Connection timed out" for number in (2, 3, 4)]
+
+
+@pytest.mark.plain
+def test_a_dead_address_leaves_time_for_the_next(start_server, run_client, names, hosts, dead_network):
+    hosts["NSS_WRAPPER_HOSTS"].write_text("10.0.0.2 half-dead\n127.0.0.1 half-dead\n")
+    server = start_server(prefix=dead_network)
+    began = time.monotonic()
+    assert run_client("-W2", "half-dead", server.port, prefix=dead_network, env=hosts) == (0, answers(5), "")
+    assert time.monotonic() - began >= 1, f"the dead address was not tried first, {names[1]}"
 
 
 def start_serving(start_peer, start_client, *options):

@@ -12,11 +12,12 @@ import pytest
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "lab"))
-from comparison import wire  # noqa: E402
+from comparison import experiments, wire  # noqa: E402
 
 pytestmark = [pytest.mark.stacks("lab"), pytest.mark.plain]
 USAGE = "usage: lab/compare [-hqu] [-b DIR] [-o DIR] [EXPERIMENT...]\n"
-EXPERIMENTS = ["lifecycle", "boundaries", "loss", "cable", "peer", "cost"]
+EXPERIMENTS = [name for name, _ in experiments.find()]
+UNDISTURBED = {name for name, module in experiments.find() if module.ALONE}  # they measure times
 PROTOCOLS = ["sctp", "tcp"]
 KEPT = ROOT / "lab" / "captures"
 
@@ -28,12 +29,13 @@ def compare(*arguments, lab=ROOT / "lab"):
 
 
 @pytest.fixture(scope="module")
-def report(build, tmp_path_factory):
-    """The directory of a short run of all experiments."""
+def report(build, tmp_path_factory, scale):
+    """The directory of a short run of all experiments; without --long, of those that other tests do not disturb."""
     directory = tmp_path_factory.mktemp("compare") / "report"
-    status, output, errors = compare("-q", "-b", build, "-o", directory)
+    names = scale([name for name in EXPERIMENTS if name not in UNDISTURBED], EXPERIMENTS)
+    status, output, errors = compare("-q", "-b", build, "-o", directory, *names)
     assert (status, errors) == (0, ""), errors
-    assert all(re.search(rf"^ *\d+ s  {name} measured$", output, re.M) for name in EXPERIMENTS), output
+    assert all(re.search(rf"^ *\d+ s  {name} measured$", output, re.M) for name in names), output
     return directory
 
 
@@ -85,7 +87,7 @@ class Page(HTMLParser):
 
 def test_report_is_whole(report):
     page = Page((report / "report.html").read_text())
-    assert page.foreign == [] and page.pictures >= 10
+    assert page.foreign == [] and page.pictures >= len(list(report.glob("*.json")))
     assert page.links and all((report / link).stat().st_size > 0 for link in page.links)
     assert all(read_csv(report, path.stem) for path in report.glob("*.csv"))
     for path in report.glob("*.pcapng"):
@@ -97,6 +99,33 @@ def flatten(packets, detail=lambda packet: packet.from_client):
     """The chunks in order, but for those that confirm: when these are sent is a matter of time."""
     return [(detail(packet), name) for packet in packets for name in packet.names if name not in ("SACK", "ACK")] + [
         (packet.from_client, size) for packet in packets for _, size in packet.data]
+
+
+def read_comments(path):
+    """Returns the comment of each packet of a capture."""
+    return wire.dissect(path, "-T", "fields", "-e", "frame.comment")
+
+
+@pytest.mark.parametrize("kept", KEPT.glob("*.pcapng"), ids=lambda path: path.stem)
+def test_each_packet_has_a_comment(report, kept):
+    """It says so in the capture that is kept, and in the one that is made anew."""
+    for path in (kept, report / kept.name):
+        packets, comments = wire.read_packets(path), read_comments(path)
+        assert len(comments) == len(packets) and all(comment.endswith(".") for comment in comments), comments
+        for packet, comment in zip(packets, comments):
+            assert all(f'"{text}"' in comment for text in packet.texts), (packet, comment)
+            assert (" again: " in comment) == packet.again, comment
+
+
+@pytest.mark.parametrize("kept", KEPT.glob("*.pcapng"), ids=lambda path: path.stem)
+def test_no_packet_is_missing(report, kept):
+    """Nothing is confirmed that is not in the capture."""
+    for path in (kept, report / kept.name):
+        assert wire.dissect(path, "-Y", "tcp.analysis.ack_lost_segment || tcp.analysis.lost_segment") == []
+        packets = wire.read_packets(path)
+        brought = {(packet.from_client, tsn) for packet in packets for tsn, _ in packet.data}
+        assert all((not packet.from_client, packet.acknowledged) in brought for packet in packets
+                   if "SACK" in packet.names)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -128,12 +157,14 @@ def test_lifecycle(report):
 
 
 def test_boundaries(report):
-    reads = {protocol: [(int(row["bytes"]), int(row["ends of messages in it"])) for row in
-                        read_csv(report, "boundaries") if row["protocol"] == protocol.upper()] for protocol in PROTOCOLS}
+    rows = read_csv(report, "boundaries")
+    reads = {protocol: [(int(row["bytes"]), int(row["ends of messages in it"])) for row in rows
+                        if row["protocol"] == protocol.upper()] for protocol in PROTOCOLS}
     assert reads["sctp"] == [(4, 1), (4, 1), (6, 1)]
     assert sum(size for size, _ in reads["tcp"]) == 14 and max(ends for _, ends in reads["tcp"]) > 1
 
 
+@pytest.mark.long
 def test_loss(report):
     rows = read_csv(report, "loss")
     messages = read_data(report, "loss")["messages"]
@@ -147,30 +178,35 @@ def test_loss(report):
 def test_cable(report):
     data = read_data(report, "cable")
     sctp, tcp = data["runs"]["sctp"], data["runs"]["tcp"]
-    numbers = [int(number) for number in re.findall(r"^Sending message (\d+) of \d+\. Result: OK$", sctp["output"], re.M)]
-    assert numbers == list(range(1, data["messages"] + 1)) and sctp["status"] == 0
+    answered = re.findall(r"^Sending message (\d+) of (\d+)\. Result: OK$", sctp["output"], re.M)
+    messages = int(answered[0][1])
+    assert answered == [(str(number), str(messages)) for number in range(1, messages + 1)] and sctp["status"] == 0
     packets = wire.read_packets(report / "cable-tcp.pcapng")
     assert tcp["status"] == 1 and not [packet for packet in packets if not packet.from_client
                                        and packet.time_s > tcp["cut_s"] + 0.1]
-    after = [packet for packet in wire.read_packets(report / "cable-sctp.pcapng") if packet.time_s > sctp["cut_s"] + 0.1]
+    after = [packet for packet in wire.read_packets(report / "cable-sctp.pcapng")
+             if packet.time_s > sctp["cut_s"] + 0.1]
     assert {packet.link for packet in after if not packet.from_client} == {"link2"}
 
 
 def test_peer(report):
-    told = {(row["over"], row["the server is"]): row["which packet told"] for row in read_csv(report, "peer")}
+    told = [(row["over"], row["what happened"], row["which packet told the client"])
+            for row in read_csv(report, "peer")]
     for protocol, ending, chunk in (
             ("SCTP", "stopped with Ctrl-C", "SHUTDOWN"), ("TCP", "stopped with Ctrl-C", "FIN"),
-            ("SCTP", "killed with -9, a message unread", "ABORT"), ("TCP", "killed with -9, a message unread", "RST"),
-            ("SCTP", "its host drops off the net", "nothing"), ("TCP", "its host drops off the net", "nothing")):
-        assert chunk in told[protocol, ending]
+            ("SCTP", "while a message was unread", "ABORT"), ("TCP", "while a message was unread", "RST"),
+            ("SCTP", "vanished", "none"), ("TCP", "vanished", "none")):
+        assert [packet for over, what, packet in told if over == protocol and ending in what and chunk in packet]
 
 
+@pytest.mark.long
 def test_cost(report):
     sizes = [(row["protocol"], row["bytes"]) for row in read_csv(report, "cost")]
     assert len(sizes) == len(set(sizes)) == 12
     assert all(float(row["round trip (µs)"]) > 0 for row in read_csv(report, "cost"))
 
 
+@pytest.mark.slow
 def test_what_did_not_happen_is_a_failure(build, tmp_path):
     """A client that sends one message too few."""
     for name in ("server-sctp", "client-sctp", "server-tcp"):
@@ -184,7 +220,7 @@ def test_what_did_not_happen_is_a_failure(build, tmp_path):
 
 
 SEVENTH = '''
-ORDER, TITLE, ALONE = 7, "Seventh: one more", False
+ORDER, TITLE, ALONE, LONG = 7, "Seventh: one more", False, False
 
 def measure(lab):
     with lab.network("one") as network:

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from conftest import answers
+from test_client import start_serving
 
 
 def test_default_is_five_messages(server, run_client):
@@ -24,6 +25,17 @@ def test_a_tcp_message_has_no_limit(server, run_client):
 def test_an_sctp_message_must_fit_the_send_buffer(server, run_client, names):
     assert run_client(f"-s{100 << 20}", "127.0.0.1", server.port) == (
         1, "", f"{names[1]}: send message 1 ({100 << 20} bytes): Message too long\n")
+
+
+@pytest.mark.parametrize("size", (64, 16, 15, 14, 5, 2, 1))
+def test_a_message_says_which_it_is(start_peer, start_client, size):
+    """As much of it as fits; a newline ends it, for TCP."""
+    peer, client = start_serving(start_peer, start_client, "-c2", "-s", size)
+    for number in (1, 2):
+        whole = f"message {number} of 2 ".ljust(size, ".")
+        assert peer.recv(1000)[0] == whole[:size - 1] + "\n"
+        peer.send("OK")
+    assert client.finish() == (0, answers(2), "")
 
 
 def test_many_messages(server, run_client):

@@ -6,6 +6,8 @@ import pytest
 
 from conftest import answers
 
+pytestmark = pytest.mark.stacks("tcp")  # what is printed is the same for all
+
 
 def closed_pipe():
     reading, writing = os.pipe()

@@ -73,6 +73,7 @@ def test_a_reset_is_told_and_disturbs_nobody(server, start_peer, run_client, nam
     assert run_client("127.0.0.1", server.port) == (0, answers(5), "")
 
 
+@pytest.mark.slow
 def test_a_peer_that_stalls_disturbs_nobody(start_server, start_peer, run_client, is_sctp):
     server = start_server()
     stalled = start_peer(server.port)

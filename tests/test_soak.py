@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from watched import Watched
+from programs import Watched
 
 pytestmark = pytest.mark.plain  # the checkers keep what was freed
 SLACK_KIB = 200  # of what malloc and the stacks keep; 20,000 leaks of 16 bytes are more
@@ -41,7 +41,7 @@ def keep(server, peer, work, connections):
 
 def test_many_messages(server, start_peer, scale):
     """In lock-step over one connection."""
-    peer, count = start_peer(server.port), scale(20000, 1000000)
+    peer, count = start_peer(server.port), scale(5000, 1000000)
     peer.exchange("message\n", 1000)
     keep(server, peer, lambda: peer.exchange("message\n", count), connections=1)
     peer.close()

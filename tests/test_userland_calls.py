@@ -1,44 +1,22 @@
 """The calls of the one-to-one socket API, on the kernel's SCTP and on usrsctp: one behaviour.
 
-The tests proper are userland/calls_*.py, signals.c and libsctp.c; here they are run as programs.
+What cannot be told in Python (userland/calls_*.py) is told by C programs, which are run here.
 """
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
-HERE = pathlib.Path(__file__).resolve().parent / "userland"
+from conftest import has_sanitizers
+
 pytestmark = pytest.mark.stacks("sctp", "usrsctp")
 
 
 @pytest.fixture
 def prefix(stack, build):
-    return [build / "userland" / "withusrsctp"] if stack == "usrsctp" else []
-
-
-@pytest.fixture(scope="module")
-def find_c(tmp_path_factory, build):
-    """The program of that name: linked to userland in builds with sanitizers. Else it's compiled as
-    distributions do, optimised, so that the fortified variants are used."""
-    def find(name, prefix):
-        if (build / "tests" / name).exists():
-            return [build / "tests" / name]
-        program = tmp_path_factory.mktemp("userland") / name
-        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-D_FORTIFY_SOURCE=2", "-o", program,
-                        HERE / f"{name}.c", "-lsctp", "-lpthread"], check=True)
-        return [*prefix, program]
-    return find
-
-
-@pytest.mark.parametrize("script", sorted(path.name for path in HERE.glob("calls_*.py")))
-def test_calls(start, prefix, script):
-    status, _, errors = start([sys.executable, "-B", HERE / script], prefix).finish()
-    assert status == 0, errors
+    """Builds with sanitizers have linked the programs to userland."""
+    return [build / "userland" / "withusrsctp"] if stack == "usrsctp" and not has_sanitizers(build) else []
 
 
 @pytest.mark.parametrize("name", ["corners", "libsctp", "signals"])
-def test_c(start, prefix, find_c, name):
-    status, output, errors = start(find_c(name, prefix)).finish()
+def test_c(start, build, prefix, name):
+    status, output, errors = start([build / "tests" / name], prefix).finish()
     assert (status, errors) == (0, ""), output + errors
     assert "FAILED" not in output

@@ -1,4 +1,5 @@
 """The kernel's SCTP and usrsctp talk to each other over UDP: two hosts, one for each, in lab/run."""
+import os
 import signal
 import subprocess
 
@@ -16,8 +17,12 @@ def run(command):
     subprocess.run(command.split(), check=True)
 
 
+def name_host(address):
+    return f"host-{address}-{os.getpid()}"  # others may test at the same time
+
+
 def enter(address):
-    return ["ip", "netns", "exec", f"host-{address}"]
+    return ["ip", "netns", "exec", name_host(address)]
 
 
 @pytest.fixture
@@ -26,16 +31,17 @@ def hosts(build):
     if not (build / "userland" / "withusrsctp").exists():
         pytest.skip("built without libusrsctp")
     for address in HOSTS:
-        run(f"ip netns add host-{address}")
-    run("ip -n host-10.0.0.1 link add cable type veth peer name cable netns host-10.0.0.2")
+        run(f"ip netns add {name_host(address)}")
+    kernels, usrsctps = map(name_host, HOSTS)
+    run(f"ip -n {kernels} link add cable type veth peer name cable netns {usrsctps}")
     for address in HOSTS:
-        run(f"ip -n host-{address} address add {address}/24 dev cable")
-        run(f"ip -n host-{address} link set cable up")
+        run(f"ip -n {name_host(address)} address add {address}/24 dev cable")
+        run(f"ip -n {name_host(address)} link set cable up")
     for name in ("udp_port", "encap_port"):
         subprocess.run([*enter("10.0.0.1"), "sh", "-c", f"echo {UDP_PORT} >/proc/sys/net/sctp/{name}"], check=True)
     yield
     for address in HOSTS:
-        run(f"ip netns delete host-{address}")
+        run(f"ip netns delete {name_host(address)}")
 
 
 @pytest.mark.parametrize("server_host, client_host", [tuple(HOSTS), tuple(reversed(HOSTS))])

@@ -78,10 +78,12 @@ def test_sctp_test(run, port):
 @needs("sctp_darn")
 def test_sctp_darn(run, port):
     server = run("stdbuf", "-oL", "sctp_darn", "-H", "127.0.0.1", "-P", port, "-l", "-t")
-    run("sh", "-c", "(sleep 1; echo hello; sleep 1) | timeout 20 sctp_darn -H 127.0.0.1 -P 0 "
-                    f"-h 127.0.0.1 -p {port} -s -t").finish()
-    server.process.terminate()
-    assert "hello" in server.finish()[1]
+    while "listening" not in server.read_line().lower():
+        pass
+    client = run("sctp_darn", "-H", "127.0.0.1", "-P", 0, "-h", "127.0.0.1", "-p", port, "-s", "-t", stdin=-1)
+    client.process.stdin.write(b"hello\n")
+    while "hello" not in server.read_line():
+        pass
 
 
 @needs("checksctp")

@@ -6,6 +6,8 @@ import pytest
 
 from conftest import ROOT
 
+pytestmark = pytest.mark.plain
+
 # chunk types, RFC 9260 section 3.2
 DATA, INIT, INIT_ACK, SACK, HEARTBEAT, HEARTBEAT_ACK, ABORT, SHUTDOWN, SHUTDOWN_ACK = range(9)
 ERROR, COOKIE_ECHO, COOKIE_ACK, _, _, SHUTDOWN_COMPLETE = range(9, 15)
@@ -22,9 +24,9 @@ def list_chunks(packets):
 
 
 @pytest.fixture
-def whole_life(server, run_client, capture, own_packets):
+def whole_life(server, run_client, capture, own_packets, shutdown_complete):
     """The capture of two messages, from the connection's first packet to its last."""
-    captured = capture(own_packets(server.port))
+    captured = capture(own_packets(server.port), last=shutdown_complete)
     assert run_client("-c2", "127.0.0.1", server.port)[0] == 0
     server.read_line()
     assert server.read_line() == "Connection from 127.0.0.1 closed by remote peer.\n"
@@ -44,6 +46,13 @@ def test_sctp_life(server, whole_life):
     assert [chunk for chunk in exchanged if chunk[1] == DATA] == [(here, DATA), (there, DATA)] * 2
     assert {kind for _, kind in exchanged} == {DATA, SACK}
     assert count_acknowledged(packets, here) == count_acknowledged(packets, there) == 2
+
+
+def test_messages_can_be_read_in_a_capture(whole_life):
+    texts = [bytes.fromhex(cell).decode() for cells in whole_life.read("data.data") for column in cells
+             for cell in column]
+    message = "message {} of 2 ".ljust(64 - 1 + len("{}") - 1, ".") + "\n"
+    assert texts == [message.format(1), "OK", message.format(2), "OK"]
 
 
 def count_acknowledged(packets, port):
@@ -89,9 +98,9 @@ def test_checksums_are_right(whole_life):
 
 
 @pytest.mark.stacks("sctp", "usrsctp")
-def test_sctp_server_that_stops_sends_shutdown(start_server, start_peer, capture, own_packets):
+def test_sctp_server_that_stops_sends_shutdown(start_server, start_peer, capture, own_packets, shutdown_complete):
     server = start_server()
-    captured = capture(own_packets(server.port))
+    captured = capture(own_packets(server.port), last=shutdown_complete)
     peer = start_peer(server.port)
     peer.send("message\n")
     assert peer.recv(2)[0] == "OK"

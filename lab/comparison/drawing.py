@@ -8,6 +8,8 @@ import subprocess
 BLUE, ORANGE, GREEN = "#3A86C8", "#D55E00", "#0B9670"
 COLOURS = {"sctp": BLUE, "tcp": ORANGE, "other": GREEN}
 KIND_COLOURS = {"setup": BLUE, "teardown": ORANGE, "data": GREEN, "other": "black"}
+MSCGEN_WIDTH = 300  # between two vertical lines, with hscale 1
+ROOM = 36  # for the arrow's head and some air beside the widest label
 MARGIN = 40  # beside the outermost lines of a ladder: half of what stands above them
 INK = "#010203"  # stands for the colour of the text
 STANDALONE_STYLE = "<style>svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
@@ -37,10 +39,10 @@ def plot(draw, width=6.2, height=3.6, **subplots):
     return clean(file.getvalue().replace(INK, "currentColor"))
 
 
-def write_numbers_out(axis):
-    """On a logarithmic axis: 20, 50, 100 rather than powers of ten."""
+def write_numbers_out(axis, numbers=None):
+    """On a logarithmic axis: 20, 50, 100, or the numbers that are given, rather than powers of ten."""
     from matplotlib import ticker  # pylint: disable=import-outside-toplevel
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=20))
+    axis.set_major_locator(ticker.FixedLocator(numbers) if numbers else ticker.LogLocator(subs=(1, 2, 5), numticks=20))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(ticker.NullLocator())
 
@@ -57,7 +59,7 @@ def clean(svg):
     return re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{prefix}", svg)
 
 
-def ladder(columns, note=""):
+def ladder(columns):
     """Draws conversations of a client and a server side by side.
 
     columns: a list of (name, packets). Returns the SVG.
@@ -65,21 +67,31 @@ def ladder(columns, note=""):
     entities, arcs = [], []
     for number, (name, _) in enumerate(columns):
         entities += [f'c{number} [label="{name} client"]', f's{number} [label="{name} server"]']
-    for row in range(max(len(packets) for _, packets in columns)):
-        cells = [arc(number, packets[row], packets[0].time_s) for number, (_, packets) in enumerate(columns)
-                 if row < len(packets)]
-        arcs.append(",\n".join(cells) + ";")
-    source = f'msc {{ hscale="{0.85 * len(columns):.2f}", arcgradient="0";\n{", ".join(entities)};\n' + "\n".join(arcs) + "\n}\n"
-    svg = subprocess.run(["mscgen", "-T", "svg", "-i", "-", "-o", "-"], input=source, check=True,
-                         capture_output=True, text=True).stdout
-    return crop(recolour(svg), 2 * len(columns))
+    labels = [[label_packet(packet, packets[0].time_s) for packet in packets] for _, packets in columns]
+    for row in range(max(map(len, labels))):
+        arcs.append(",\n".join(arc(number, packets[row], labels[number][row])
+                               for number, (_, packets) in enumerate(columns) if row < len(packets)) + ";")
+    svg = run_mscgen(1, entities, arcs)
+    widest = max(map(int, re.findall(r'textLength="(\d+)"', svg)))
+    scale = (widest + ROOM) * len(columns) / MSCGEN_WIDTH
+    return crop(recolour(run_mscgen(scale, entities, arcs)), 2 * len(columns))
 
 
-def arc(column, packet, begin_s):
+def run_mscgen(scale, entities, arcs):
+    source = "\n".join([f'msc {{ hscale="{scale:.2f}", arcgradient="0";', ", ".join(entities) + ";", *arcs, "}", ""])
+    return subprocess.run(["mscgen", "-T", "svg", "-i", "-", "-o", "-"], input=source, check=True, capture_output=True,
+                          text=True).stdout
+
+
+def label_packet(packet, begin_s):
+    return f"{packet.number}: {packet.describe()}, {(packet.time_s - begin_s) * 1e3:.0f} ms"
+
+
+def arc(column, packet, label):
     ends = (f"c{column}", f"s{column}") if packet.from_client else (f"s{column}", f"c{column}")
     colour = KIND_COLOURS[packet.kind()]
-    label = f"{packet.number}: {packet.describe()}, {(packet.time_s - begin_s) * 1e3:.0f} ms"
-    return f'{ends[0]}=>{ends[1]} [label="{label}", linecolour="{colour}", textcolour="{colour}"]'
+    quoted = label.replace('"', '\\"')
+    return f'{ends[0]}=>{ends[1]} [label="{quoted}", linecolour="{colour}", textcolour="{colour}"]'
 
 
 def recolour(svg):

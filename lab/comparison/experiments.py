@@ -3,8 +3,11 @@
     ORDER           where it stands in the report, a number
     TITLE           its heading
     ALONE           whether nothing else may run while it measures
+    LONG            whether it takes half a minute, even if it is quick (-q): the tests run it in their long form
     measure(lab)    inside lab/run, with a measure.Lab: does the experiment, returns its data, fit for JSON
     report(section, data)    outside, with a page.Section: draws the data, and says with claim() what must be seen in it
+
+The report's words about it, if they are more than a line, stand beside it in a file of HTML (page.Section.prose).
 """
 import importlib.util
 import pathlib

@@ -32,7 +32,6 @@ class Lab:
         return network.Network(f"{self.name}-{label}", **properties)
 
 
-
 def describe_kernel():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         where = " in User Mode Linux" if "User Mode Linux" in file.read() else ""

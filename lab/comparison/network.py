@@ -60,16 +60,19 @@ class Process:
         self.process.send_signal(number)
 
     def finish(self, signal_number=None, limit_s=PATIENCE_S):
-        """Waits for the end, after a signal or by itself. Returns the output, the diagnostics, the exit status, and when it started and ended."""
+        """Waits for the end, after a signal or by itself.
+
+        Returns the command, its output, diagnostics and exit status, and when it started and ended.
+        """
         if signal_number is not None:
             self.send_signal(signal_number)
         try:
             output, errors = self.process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
             raise Failure(f"{self}: still running after {limit_s} s") from None
-        return {"command": " ".join([os.path.basename(self.words[0]), *self.words[1:]]), "output": (self.read["stdout"] + output).decode(),
-                "errors": (self.read["stderr"] + errors).decode(), "status": self.process.returncode,
-                "started_s": self.started_s, "ended_s": time.time()}
+        return {"command": " ".join([os.path.basename(self.words[0]), *self.words[1:]]),
+                "output": (self.read["stdout"] + output).decode(), "errors": (self.read["stderr"] + errors).decode(),
+                "status": self.process.returncode, "started_s": self.started_s, "ended_s": time.time()}
 
     def end(self):
         """Ends it whatever it does."""
@@ -133,8 +136,9 @@ class Network:
             f"link add wire{link} up type bridge" for link in self.links] + [
             f"link set {host.side}{link} master wire{link} up" for link in self.links for host in hosts])
         if self.delay_ms or self.loss_percent:
+            netem = f"netem limit 10000 delay {self.delay_ms}ms loss {self.loss_percent}%"
             run("tc", "-n", self.wire, "-batch", "-", lines=[
-                f"qdisc add dev {host.side}{link} root netem limit 10000 delay {self.delay_ms}ms loss {self.loss_percent}%"
+                f"qdisc add dev {host.side}{link} root {netem}"
                 for link in self.links for host in hosts])
         for host in hosts:
             run("ip", "-n", host.namespace, "-batch", "-", lines=["link set lo up"] + [

@@ -2,34 +2,11 @@
 import csv
 import html
 import pathlib
+import string
 
-from comparison import drawing, wire
+from comparison import comments, drawing, experiments, wire
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --paper: #ffffff; --faint: #59636e; --line: #d1d9e0; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --paper: #0d1117; --faint: #9198a1; --line: #3d444d; --bad: #ff8a80; } }
-body { color: var(--ink); background: var(--paper); font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto;
-       max-width: 52rem; padding: 1rem; overflow-wrap: anywhere; }
-h2 { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }
-figure { margin: 1.5rem 0; } figcaption, .files { color: var(--faint); font-size: .875rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; align-items: start; }
-figure svg { display: block; max-width: 100%; height: auto; margin: 0 auto; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; font-size: .875rem; overflow-wrap: normal; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .6rem; border-bottom: 1px solid var(--line); }
-pre { white-space: pre-wrap; font-size: .8125rem; border-left: 3px solid var(--line); padding-left: .75rem; }
-.claims { list-style: none; padding: 0; } .claims li { padding-left: 1.5rem; text-indent: -1.5rem; }
-.fails { color: var(--bad); font-weight: bold; } a { color: inherit; }
-"""
-INTRODUCTION = """<p>The same two source files, <code>server.c</code> and <code>client.c</code>, were compiled twice, once for SCTP and once
-for TCP, and put through the same experiments on a private network. Both protocols carry data reliably and in order between
-two programs. This page shows where they differ. Nothing in it is drawn from theory: each picture comes from packets and
-times that were just recorded, and each statement with a ✓ was checked against them.</p>
-<p>Five words are enough to read it. An <b>association</b> is what SCTP calls a connection. A packet of SCTP carries
-<b>chunks</b>: DATA carries a message, SACK confirms that it came, others open and close the association. A <b>path</b> is a
-way to one of the other host's addresses. The <b>RTO</b> is how long a sender waits for a confirmation before it sends again.
-The <b>round trip</b> is the time a packet takes there and back.</p>
-<p>The captures (.pcapng) lie beside this page. Open them in Wireshark: the packet numbers are those given here.</p>"""
+HERE = pathlib.Path(__file__).resolve().parent
 
 
 class Section:
@@ -46,6 +23,10 @@ class Section:
 
     def text(self, markup):
         self.parts.append(markup)
+
+    def prose(self, **facts):
+        """Shows the text that stands beside the experiment, in NAME.html, with facts for the $words in it."""
+        self.text(fill(experiments.DIRECTORY / f"{self.name}.html", facts))
 
     def output(self, process):
         """Shows what a program printed."""
@@ -75,8 +56,8 @@ class Section:
 
     def ladder(self, label, caption):
         packets = self.captures[label]
-        rows = [(packet.number, f"{packet.time_s - packets[0].time_s:.6f}", "client" if packet.from_client else "server",
-                 packet.describe(), packet.size) for packet in packets]
+        rows = [(packet.number, f"{packet.time_s - packets[0].time_s:.6f}",
+                 "client" if packet.from_client else "server", packet.describe(), packet.size) for packet in packets]
         self.figure(f"{self.name}-{label}", drawing.ladder([(label.partition("-")[0].upper(), packets)]), caption,
                     ("packet", "time_s", "from", "content", "bytes"), rows)
 
@@ -95,6 +76,16 @@ class Section:
         """Returns the packets of a capture, and links it."""
         self.captures[label] = wire.read_packets(self.capture_path(label))
         return self.captures[label]
+
+    def comment(self, label, more=None, chosen=lambda packet: True):
+        """Says in the capture what its packets, or the chosen ones, are for.
+
+        more: {packet number: what only this experiment can say of the packet}
+        """
+        more, told = more or {}, comments.explain(self.captures[label])
+        numbers = [packet.number for packet in self.captures[label] if chosen(packet)]
+        comments.write(self.capture_path(label),
+                       {number: f"{told[number]} {more.get(number, '')}".rstrip() for number in numbers})
 
     def claim(self, statement, holds):
         """States what must be seen in the data, and whether it is."""
@@ -116,10 +107,11 @@ class Section:
 def write_report(path, contents, summary):
     """contents: a list of (name, title, markup)."""
     index = "".join(f'<li><a href="#{name}">{html.escape(title)}</a></li>' for name, title, _ in contents)
-    body = "".join(markup for _, _, markup in contents)
-    path.write_text(f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>What SCTP does that TCP does not</title><style>{STYLE}</style></head><body>
-<h1>What SCTP does that TCP does not</h1>{INTRODUCTION}<p>{html.escape(summary)}</p><ol>{index}</ol>{body}
-</body></html>
-""", encoding="utf-8")
+    path.write_text(fill(HERE / "report.html", {
+        "summary": html.escape(summary), "index": index, "sections": "".join(markup for _, _, markup in contents)}),
+        encoding="utf-8")
+
+
+def fill(template, facts):
+    """Returns the text of a file with facts for the $words in it."""
+    return string.Template(template.read_text(encoding="utf-8")).substitute(facts)

@@ -1,22 +1,44 @@
-"""The default run of server and client, packet by packet."""
+"""The default run of server and client, packet by packet. What the report says of it is in lifecycle.html."""
 from comparison import drawing
 
 ORDER = 1
 TITLE = "Lifecycle: five messages, from hello to goodbye"
-ALONE = False
+ALONE = True  # the pictures show times
+LONG = False
+PROTOCOLS = ("sctp", "tcp")
 DELAY_MS = 10
+FACTS = ("packets", "bytes on the wire, with Ethernet", "round trips before the first data", "ms before the first data")
 
 
 def measure(lab):
-    runs = {}
-    for protocol in ("sctp", "tcp"):
-        with lab.network(protocol, delay_ms=DELAY_MS) as network:
-            server = network.server.start_server(lab.program("server", protocol))
-            with network.capture(lab.capture_path(protocol)):
-                client = network.client.start(lab.program("client", protocol), network.server.addresses[0])
-                runs[protocol] = client.finish()
-            server.end()
-    return {"runs": runs, "round_trip_ms": 2 * DELAY_MS}
+    return {"runs": {protocol: run_default(lab, protocol) for protocol in PROTOCOLS}}
+
+
+def run_default(lab, protocol):
+    with lab.network(protocol, delay_ms=DELAY_MS) as network:
+        network.server.start_server(lab.program("server", protocol))
+        with network.capture(lab.capture_path(protocol)):
+            return network.client.start(lab.program("client", protocol), network.server.addresses[0]).finish()
+
+
+def report(section, data):
+    packets = {protocol: section.read_capture(protocol) for protocol in PROTOCOLS}
+    section.prose(round_trip_ms=2 * DELAY_MS)
+    section.ladders({protocol: f"The default run over {protocol.upper()}; round trip {2 * DELAY_MS} ms. Blue: opening, "
+                     "green: data, orange: closing, and without colour: what only confirms." for protocol in PROTOCOLS})
+    section.picture("lifecycle", drawing.ladder([(protocol.upper(), packets[protocol]) for protocol in PROTOCOLS]))
+    section.table("lifecycle", ("", "SCTP", "TCP"),
+                  list(zip(FACTS, summarize(packets["sctp"]), summarize(packets["tcp"]))))
+    for protocol in PROTOCOLS:
+        section.comment(protocol)
+    make_claims(section, data, packets)
+
+
+def summarize(packets):
+    """Returns the FACTS of a conversation."""
+    first_data = next(packet for packet in packets if packet.data)
+    return (len(packets), sum(packet.size for packet in packets), count_round_trips(packets),
+            f"{(first_data.time_s - packets[0].time_s) * 1e3:.0f}")
 
 
 def count_round_trips(packets):
@@ -25,46 +47,17 @@ def count_round_trips(packets):
     return sum(not packet.from_client for packet in packets[:first_data])
 
 
-def summarize(packets):
-    """Returns packets, bytes, round trips before the first data, ms before the first data."""
-    first_data = next(packet for packet in packets if packet.data)
-    return (len(packets), sum(packet.size for packet in packets), count_round_trips(packets),
-            round((first_data.time_s - packets[0].time_s) * 1e3, 1))
-
-
-def report(section, data):
-    packets = {protocol: section.read_capture(protocol) for protocol in ("sctp", "tcp")}
-    section.text("""<p>The server answers OK to each of the client's five messages of 64 bytes. This is all that went over the
-        wire: one arrow is one packet, with its number in the capture, what is in it, and the time since the first one.
-        A trip from one host to the other takes 10 ms here.</p>
-        <p><b>Opening.</b> TCP needs one round trip (SYN, SYN+ACK) before data may flow. SCTP's <code>connect</code>
-        waits for two (its packets allow data with COOKIE ECHO, after one): the server answers the INIT with a signed <i>cookie</i> and forgets all about the client; only a client that sends the cookie back
-        (COOKIE ECHO) gets memory on the server. So a flood of INITs with forged addresses costs the server nothing,
-        where a flood of SYNs fills TCP's queue.</p>
-        <p><b>Talking.</b> Each message is one DATA chunk. Chunks share packets: the server's answer travels with the SACK
-        that confirms the question.</p>
-        <p><b>Closing.</b> SCTP closes for both sides at once with three packets: SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE.
-        TCP closes each direction by itself, with a FIN each.</p>""")
-    section.ladders({protocol: f"The default run over {protocol.upper()}; round trip {data['round_trip_ms']} ms. Blue: "
-                     "opening and cookies, green: data, orange: closing." for protocol in packets})
-    section.picture("lifecycle", drawing.ladder([(protocol.upper(), packets[protocol]) for protocol in packets]))
-    summaries = {protocol: summarize(packets[protocol]) for protocol in packets}
-    section.table("lifecycle", ("", "SCTP", "TCP"),
-                  list(zip(("packets", "bytes on the wire, with Ethernet", "round trips before the first data",
-                            "ms before the first data"), summaries["sctp"], summaries["tcp"])))
-    make_claims(section, data, packets)
-
-
 def make_claims(section, data, packets):
-    for protocol, name in (("sctp", "SCTP"), ("tcp", "TCP")):
+    for protocol in PROTOCOLS:
         run = data["runs"][protocol]
-        section.claim(f"Over {name}, the client got an answer to each of its five messages.",
+        section.claim(f"Over {protocol.upper()}, the client got an answer to each of its five messages.",
                       run["status"] == 0 and run["output"].count("Result: OK") == 5)
     names = [name for packet in packets["sctp"] for name in packet.names if packet.kind() == "setup"]
-    section.claim("SCTP opened with INIT, INIT ACK, COOKIE ECHO and COOKIE ACK, two round trips.",
-                  names == ["INIT", "INIT ACK", "COOKIE ECHO", "COOKIE ACK"] and count_round_trips(packets["sctp"]) == 2)
+    section.claim("SCTP opened with INIT, INIT ACK, COOKIE ECHO and COOKIE ACK: two round trips.",
+                  names == ["INIT", "INIT ACK", "COOKIE ECHO", "COOKIE ACK"]
+                  and count_round_trips(packets["sctp"]) == 2)
     names = [packet.names for packet in packets["tcp"][:3]]
-    section.claim("TCP opened with SYN, SYN+ACK and ACK, one round trip.",
+    section.claim("TCP opened with SYN, SYN + ACK and ACK: one round trip.",
                   names == [["SYN"], ["SYN", "ACK"], ["ACK"]] and count_round_trips(packets["tcp"]) == 1)
     section.claim("SCTP closed with SHUTDOWN, SHUTDOWN ACK and SHUTDOWN COMPLETE.",
                   [packet.names for packet in packets["sctp"][-3:]] ==

@@ -1,4 +1,7 @@
-"""The server goes away in four ways: what the client learns, when, and from which packet."""
+"""The server goes away in four ways: what the client learns, when, and from which packet.
+
+What the report says of it is in peer.html.
+"""
 import concurrent.futures
 import signal
 import time
@@ -6,15 +9,18 @@ import time
 ORDER = 5
 TITLE = "Peer: the server goes away"
 ALONE = False
+LONG = False
 PROTOCOLS = ("sctp", "tcp")
 PAUSE_S = 1
 PATIENCE_S = 5
 ENDINGS = {
-    "stopped": "stopped with Ctrl-C",
-    "killed": "killed with -9, idle",
-    "killed-busy": "killed with -9, a message unread",
-    "vanished": "its host drops off the net",
+    "stopped": "the server was stopped with Ctrl-C",
+    "killed": "the server was killed with -9 while idle",
+    "killed-busy": "the server was killed with -9 while a message was unread",
+    "vanished": "the server's host vanished from the network",
 }
+NEWS = {("sctp", "stopped"): "SHUTDOWN", ("tcp", "stopped"): "FIN", ("sctp", "killed"): "SHUTDOWN",
+        ("tcp", "killed"): "FIN", ("sctp", "killed-busy"): "ABORT", ("tcp", "killed-busy"): "RST"}
 
 
 def measure(lab):
@@ -54,40 +60,44 @@ def find_news(packets, gone_s):
 
 
 def report(section, data):
-    section.text(f"""<p>The client sends a message every {PAUSE_S * 1e3:.0f} ms, and waits up to {PATIENCE_S} s for the answer. After the
-        second answer the server goes away. How the operating system ends the connection depends on one thing only: whether
-        something was left that the server had not read. If not, even a kill -9 says a polite goodbye (SHUTDOWN, FIN). If there
-        was, data is lost, and the client is told so (ABORT, RST). If the host is gone, nobody is left to say anything.</p>
-        <p>SCTP and TCP differ in what comes after SHUTDOWN and FIN. SHUTDOWN ends both directions. FIN ends one: the client may go on sending, and learns only from the missing answer that nobody reads.</p>""")
+    section.prose(patience_s=PATIENCE_S)
     rows, news = [], {}
     for run in data["runs"]:
-        packet = find_news(section.read_capture(f"{run['protocol']}-{run['ending']}"), run["gone_s"])
-        news[run["protocol"], run["ending"]] = packet
+        case = run["protocol"], run["ending"]
+        packets = section.read_capture("-".join(case))
+        packet = news[case] = find_news(packets, run["gone_s"])
+        section.comment("-".join(case), explain(packets, packet, run))
         rows.append((ENDINGS[run["ending"]], run["protocol"].upper(),
-                     f"packet {packet.number}: {packet.describe()}" if packet else "nothing",
+                     f"packet {packet.number}: {packet.describe()}" if packet else "none",
                      f"{(packet.time_s - run['gone_s']) * 1e3:.0f}" if packet else "",
-                     run["errors"].strip(), f"{run['ended_s'] - run['gone_s']:.2f}"))
-    section.table("peer", ("the server is", "over", "which packet told", "ms after", "what the client said",
-                           "and after how many s"), rows)
-    section.ladders({f"{protocol}-killed-busy": f"{protocol.upper()}: the server is killed with a message unread."
+                     run["errors"].strip(), f"{run['ended_s'] - run['gone_s']:.1f}"))
+    section.table("peer", ("what happened", "over", "which packet told the client", "after (ms)",
+                           "what the client said", "the client ended after (s)"), rows)
+    section.ladders({f"{protocol}-killed-busy": f"{protocol.upper()}: {ENDINGS['killed-busy']}."
                      for protocol in PROTOCOLS})
     make_claims(section, data["runs"], news)
 
 
+def explain(packets, news, run):
+    """Returns {packet number: comment}."""
+    if news:
+        return {news.number: f"The reason: {ENDINGS[run['ending']]}."}
+    return {packet.number: "No packet comes back, since the server's host has vanished." for packet in packets
+            if packet.time_s > run["gone_s"]}
+
+
 def make_claims(section, runs, news):
-    expected = {("sctp", "stopped"): "SHUTDOWN", ("tcp", "stopped"): "FIN", ("sctp", "killed"): "SHUTDOWN",
-                ("tcp", "killed"): "FIN", ("sctp", "killed-busy"): "ABORT", ("tcp", "killed-busy"): "RST"}
-    for (protocol, ending), name in expected.items():
-        packet = news[protocol, ending]
-        section.claim(f"{protocol.upper()}: server {ENDINGS[ending]}: {name} told the client.", packet and name in packet.names)
     for run in runs:
-        case = f"{run['protocol'].upper()}: server {ENDINGS[run['ending']]}"
-        waited_s = run["ended_s"] - run["gone_s"]
-        section.claim(f"{case}: the client ended with an error.", run["status"] == 1 and run["errors"])
-        if run["ending"] == "vanished":
-            section.claim(f"{case}: no packet told the client; its own patience of {PATIENCE_S} s did.",
-                          news[run["protocol"], "vanished"] is None and waited_s >= PATIENCE_S
+        protocol, ending = run["protocol"], run["ending"]
+        packet, waited_s = news[protocol, ending], run["ended_s"] - run["gone_s"]
+        failed = run["status"] == 1 and run["errors"]
+        beginning = f"{protocol.upper()}: when {ENDINGS[ending]},"
+        if ending == "vanished":
+            section.claim(f"{beginning} no packet told the client so, and the client gave up {PATIENCE_S} s after its "
+                          "next message.", failed and packet is None and waited_s >= PATIENCE_S
                           and "Connection timed out" in run["errors"])
         else:
-            section.claim(f"{case}: the client knew before its patience of {PATIENCE_S} s was over.",
-                          "timed out" not in run["errors"])
+            name = NEWS[protocol, ending]
+            section.claim(f"{beginning} a packet with {name} told the client so, and the client ended with an error "
+                          f"before {PATIENCE_S} s were over.", failed and packet and name in packet.names
+                          and "timed out" not in run["errors"])

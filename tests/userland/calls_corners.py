@@ -19,6 +19,7 @@ INIT, SNDRCV, SNDINFO, NXTINFO, PRINFO = 0, 1, 2, 4, 5
 UNORDERED, NOTIFICATION = 1, 0x8000
 ASSOC_CHANGE, SEND_FAILED, SHUTDOWN_EVENT, ADAPTATION, SENDER_DRY, SEND_FAILED_EVENT = (
     0x8001, 0x8003, 0x8005, 0x8007, 0x8009, 0x800d)
+FIONREAD = 0x541B
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -29,9 +30,7 @@ def in_c(host, port):
 
 def poll(sock):
     """What poll says now of all that it can say."""
-    poller = select.poll()
-    poller.register(sock, select.POLLIN | select.POLLOUT | select.POLLRDHUP)
-    return dict(poller.poll(0)).get(sock.fileno(), 0)
+    return pair.poll((sock, select.POLLIN | select.POLLOUT | select.POLLRDHUP)).get(sock.fileno(), 0)
 
 
 class Case(pair.Case):
@@ -247,16 +246,17 @@ class Ancillary(Case):
     def test_what_comes_next(self):
         accepted, client = self.pair()
         accepted.setsockopt(pair.SCTP, RECVNXTINFO, 1)
-        client.send(b"first")
-        self.send(client, b"second", (1, UNORDERED, 99, 0))
-        time.sleep(0.2)  # until both are there
-        data, control, _, _ = accepted.recvmsg(99, 256)
+        control, deadline = [], time.monotonic() + pair.PATIENCE_S
+        while control == []:  # when the first was read, the second was not there yet
+            self.assertLess(time.monotonic(), deadline)
+            client.send(b"first.")
+            self.send(client, b"second", (1, UNORDERED, 99, 0))
+            self.wait_until_acknowledged(client)
+            got, control, _, _ = accepted.recvmsg(99, 256)
+            accepted.recv(99)
         (_, kind, value), = control
-        stream, flags, ppid, length = struct.unpack_from("HHII", value)
-        first, second = ((1, UNORDERED, 99), b"second"), ((0, 0, 0), b"first")
-        self.assertEqual(kind, NXTINFO)
-        self.assertIn((((stream, flags, ppid), b"second")), (first, second))
-        self.assertEqual(length, 6)
+        unlike_it = (0, 0, 0) if got == b"second" else (1, UNORDERED, 99)
+        self.assertEqual((kind, *struct.unpack_from("HHII", value)), (NXTINFO, *unlike_it, 6))
 
     def test_too_little_room(self):
         accepted, client = self.pair()
@@ -273,8 +273,7 @@ class Ancillary(Case):
         for policy, value in ((0x10, 5000), (0x20, 3), (0x30, 1), (0, 0)):
             client.sendmsg([b"x"], [(pair.SCTP, PRINFO, struct.pack("HxxI", policy, value))])
             self.assertEqual(accepted.recv(9), b"x")
-        client.sendmsg([b"x"], [(pair.SCTP, SNDRCV, struct.pack("HHH2xIIIIIi", 0, 0, 0, 0, 0, 5000,
-                                                               0, 0, 0))])
+        client.sendmsg([b"x"], [(pair.SCTP, SNDRCV, struct.pack("HHH2xIIIIIi", 0, 0, 0, 0, 0, 5000, 0, 0, 0))])
         self.assertEqual(accepted.recv(9), b"x")
 
     def test_not_to_the_peer(self):
@@ -303,21 +302,14 @@ class Notifications(Case):
         accepted, client = self.pair()
         self.subscribe(client, kind)
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.setblocking(False)
-        try:
-            while True:  # until the peer, which does not read, has no room any more
-                self.send_numbered(client)
-        except BlockingIOError:
-            client.settimeout(5)
+        client.setsockopt(pair.SCTP, DEFAULT_SNDINFO, struct.pack("HHIIi", 1, 0, 42, 0, 0))
+        pair.fill(client, b"lost" * 2500)
+        client.settimeout(pair.PATIENCE_S)
         accepted.close()
         (got, _, length), data = self.read_note(client)
         self.assertEqual(got, kind)
         self.assertGreater(length, 1000)
         return data
-
-    def send_numbered(self, client):
-        info = struct.pack("HHIIi", 1, 0, 42, 0, 0)
-        client.sendmsg([b"lost" * 2500], [(pair.SCTP, SNDINFO, info)])
 
     def test_send_failed_event(self):
         data = self.lose(SEND_FAILED_EVENT)
@@ -351,18 +343,14 @@ class Notifications(Case):
         client.connect(listener.getsockname())
         accepted = self.keep(listener.accept()[0])
         client.send(b"x")
-        for sock, wanted in ((client, [ASSOC_CHANGE]), (accepted, [ASSOC_CHANGE])):
-            sock.setblocking(False)
-            while wanted:
-                self.assertEqual(poll(sock) & select.POLLIN, select.POLLIN)
-                (kind, _, _), data = self.read_note(sock)
-                self.assertEqual(kind, wanted.pop(0))
-                self.assertEqual(struct.unpack_from("HHHH", data, 8), (0, 0, 10, 10))
+        for sock in (client, accepted):
+            sock.settimeout(pair.PATIENCE_S)  # so recv is a poll before it is a recvmsg
+            (kind, _, _), data = self.read_note(sock)
+            self.assertEqual(kind, ASSOC_CHANGE)
+            self.assertEqual(struct.unpack_from("HHHH", data, 8), (0, 0, 10, 10))
         self.assertEqual(accepted.recv(9), b"x")
-        time.sleep(0.3)
         client.close()
         self.assertEqual(self.read_note(accepted)[0][0], SHUTDOWN_EVENT)
-        time.sleep(0.1)
         (kind, _, length), data = self.read_note(accepted)
         self.assertEqual((kind, length), (ASSOC_CHANGE, 20))
         self.assertEqual(struct.unpack_from("HHHH", data, 8), (3, 0, 0, 0))
@@ -410,23 +398,22 @@ class Notifications(Case):
         listener = self.keep(pair.listening())
         self.subscribe(listener, ASSOC_CHANGE)
         accepted, _ = self.keep(*pair.connected(listener))
-        left = ctypes.c_int()
-        libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left))
-        self.assertEqual(left.value, 20)
+        self.becomes(lambda: self.count_readable(accepted), 20)
         accepted, client = self.pair()
         client.send(bytes(100000))
-        time.sleep(0.3)
-        libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left))
-        self.assertEqual(left.value, 100000)
+        self.becomes(lambda: self.count_readable(accepted), 100000)
 
     def test_fionread_of_one(self):
         listener = self.keep(pair.listening())
         self.subscribe(listener, ASSOC_CHANGE)
         accepted, _ = self.keep(*pair.connected(listener))
         self.assertEqual(len(accepted.recvmsg(8)[0]), 8)
+        self.assertEqual(self.count_readable(accepted), 12)
+
+    def count_readable(self, sock):
         left = ctypes.c_int()
-        self.assertEqual(libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(left)), 0)
-        self.assertEqual(left.value, 12)
+        self.assertEqual(libc.ioctl(sock.fileno(), FIONREAD, ctypes.byref(left)), 0)
+        return left.value
 
 
 class Errors(Case):
@@ -457,7 +444,7 @@ class Ends(Case):
         accepted, client = self.pair()
         client.shutdown(socket.SHUT_WR)
         self.assertEqual(accepted.recvfrom(9)[0], b"")
-        time.sleep(0.1)  # SHUTDOWN ACK, SHUTDOWN COMPLETE
+        self.wait_for_the_end(client)
         self.assertEqual(poll(client), select.POLLOUT)
         with self.fails(errno.ENOTCONN):
             client.recv(9)
@@ -468,7 +455,7 @@ class Ends(Case):
         accepted, client = self.pair()
         self.subscribe(client, SHUTDOWN_EVENT)
         client.send(b"unread")
-        time.sleep(0.1)
+        self.assertNotEqual(pair.poll((accepted, select.POLLIN), timeout_s=pair.PATIENCE_S), {})
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
         accepted.close()
         with self.fails(errno.ECONNRESET):
@@ -482,6 +469,7 @@ class Ends(Case):
         self.assertEqual(libc.recvfrom(accepted.fileno(), name, 9, 0, name, ctypes.byref(length)), 0)
         self.assertEqual(length.value, 0)
         self.assertEqual(accepted.recvmsg(9, 256)[:3], (b"", [], 0))
+        self.wait_for_the_end(accepted)
         with self.fails(errno.EINVAL):
             self.ask(accepted, GET_PEER_ADDRS, bytes(200))
 
@@ -489,8 +477,7 @@ class Ends(Case):
         accepted, client = self.pair()
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         accepted.close()
-        time.sleep(0.1)
-        self.assertEqual(poll(client), select.POLLOUT | select.POLLERR)
+        self.becomes(lambda: poll(client), select.POLLOUT | select.POLLERR)
         with self.fails(errno.ECONNRESET):
             client.recv(9)
         self.assertEqual(poll(client), select.POLLOUT)
@@ -503,8 +490,7 @@ class Ends(Case):
         accepted, client = self.pair()
         accepted.send(b"unread")
         accepted.shutdown(socket.SHUT_WR)
-        time.sleep(0.3)
-        self.assertEqual(poll(client), select.POLLIN | select.POLLOUT | select.POLLRDHUP)
+        self.becomes(lambda: poll(client), select.POLLIN | select.POLLOUT | select.POLLRDHUP)
         client.shutdown(socket.SHUT_WR)
         self.assertEqual(poll(client), select.POLLIN | select.POLLOUT | select.POLLRDHUP
                          | select.POLLHUP)
@@ -535,7 +521,7 @@ class Order(Case):
                 with self.fails(errno.EINVAL):
                     sock.sendmsg([data], [control])
         accepted.close()
-        time.sleep(0.1)
+        self.wait_for_the_end(client)
         with self.fails(errno.EADDRNOTAVAIL):  # it is nobody's any more
             client.sendto(b"x", client.getpeername())
         with self.fails(errno.EPIPE):
@@ -609,8 +595,7 @@ class OnTheWay(Case):
             sock = self.keep(pair.new())
             sock.setblocking(blocking)
             self.assertEqual(sock.sendto(b"lost", nobody.getsockname()), 4)
-            time.sleep(0.1)
-            self.assertEqual(poll(sock), select.POLLERR)
+            self.becomes(lambda: poll(sock), select.POLLERR)
             with self.fails(errno.ECONNREFUSED):
                 sock.recv(9)
 
@@ -646,10 +631,9 @@ class Waiting(Case):
         for thread in threads:
             thread.start()
         for text in (b"one", b"two", b"three"):
-            time.sleep(0.05)
             client.send(text)
         for thread in threads:
-            thread.join(10)
+            thread.join(pair.PATIENCE_S)
         self.assertEqual(sorted(got), [b"one", b"three", b"two"])
 
     def test_a_read_of_nothing_leaves_the_message(self):
@@ -661,7 +645,7 @@ class Waiting(Case):
     def test_fionread_of_an_unconnected_one(self):
         left = ctypes.c_int(7)
         sock = self.keep(pair.new())
-        libc.ioctl(sock.fileno(), 0x541B, ctypes.byref(left))
+        libc.ioctl(sock.fileno(), FIONREAD, ctypes.byref(left))
         self.assertIn(left.value, (0, 7))  # the kernel: ENOTCONN, or nothing
 
 
@@ -683,7 +667,3 @@ class Children(Case):
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         before[0].send(b"the parent goes on")
         self.assertEqual(before[1].recv(99), b"the parent goes on")
-
-
-if __name__ == "__main__":
-    pair.main()

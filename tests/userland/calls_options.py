@@ -1,7 +1,6 @@
 """getsockopt and setsockopt: numbers and structs of Linux. Notifications and ancillary data."""
 import ctypes
 import errno
-import os
 import socket
 import struct
 
@@ -203,8 +202,7 @@ class Ancillary(pair.Case):
     def test_unordered(self):
         accepted, client = self.pair()
         accepted.setsockopt(pair.SCTP, EVENTS, b"\1")
-        client.sendmsg([b"x"], [(pair.SCTP, SNDRCV, struct.pack("HHH2xIIIIIi", 2, 0, 1, 9, 0, 0, 0,
-                                                               0, 0))])
+        client.sendmsg([b"x"], [(pair.SCTP, SNDRCV, struct.pack("HHH2xIIIIIi", 2, 0, 1, 9, 0, 0, 0, 0, 0))])
         (level, kind, value), = accepted.recvmsg(99, 256)[1]
         sid, _, flags, ppid = struct.unpack_from("HHH2xI", value)
         self.assertEqual((level, kind, sid, flags & 1, ppid), (pair.SCTP, SNDRCV, 2, 1, 9))
@@ -271,7 +269,3 @@ class Notifications(pair.Case):
         accepted, client = self.keep(*pair.connected(listener))
         accepted.close()
         self.assertEqual(client.recv(9), b"")
-
-
-if __name__ == "__main__":
-    pair.main()

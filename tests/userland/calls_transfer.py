@@ -144,17 +144,19 @@ class Errors(pair.Case):
 
     def sigpipe_status(self, flags):
         """How a process ends that sends into an association that has ended."""
-        program = ("import pair, signal, socket\n"
-                   "accepted, client = pair.connected(pair.listening())\n"
+        program = ("import signal, socket\n"
+                   "listener, client = (socket.socket(type=socket.SOCK_STREAM, proto=132) for _ in range(2))\n"
+                   "listener.bind(('127.0.0.1', 0))\n"
+                   "listener.listen(1)\n"
+                   "client.connect(listener.getsockname())\n"
+                   "accepted = listener.accept()\n"
                    "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
                    "client.shutdown(socket.SHUT_WR)\n"
                    f"client.send(b'x', {int(flags)})\n")
         with socket.socket(type=socket.SOCK_DGRAM) as free:  # UDP 9899 is ours
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, "-c", program]
-        return subprocess.run(command, env={**os.environ, "SCTP_UDP_PORT": str(port)},
-                              cwd=os.path.dirname(os.path.abspath(__file__)),
+        return subprocess.run([sys.executable, "-ISc", program], env={**os.environ, "SCTP_UDP_PORT": str(port)},
                               stderr=subprocess.DEVNULL).returncode
 
     def test_sigpipe(self):
@@ -169,7 +171,3 @@ class Errors(pair.Case):
         sock.close()
         with self.fails(errno.EBADF):
             os.write(fd, b"x")
-
-
-if __name__ == "__main__":
-    pair.main()

@@ -1,6 +1,7 @@
-/* EINTR and SA_RESTART of the calls that wait, as signal(7) has them; Python would hide
- * it. Run by test_userland_calls.py, over any stack. Exit status 0: all is as it should
- * be. */
+/*
+ * EINTR and SA_RESTART of the calls that wait, as signal(7) has them; Python would hide it.
+ * Run by test_userland_calls.py, over any stack. Exit status 0: all is as it should be.
+ */
 #include "check.h"
 #include <poll.h>
 #include <pthread.h>
@@ -103,7 +104,7 @@ static void receives(int receiver, int sender)
     expect(got == 1 && handled > 0, "recv is restarted");
     pthread_join(thread, NULL);
 
-    set_limit(receiver, SO_RCVTIMEO, 5);
+    set_limit(receiver, SO_RCVTIMEO, 30);
     got = recv(receiver, &byte, 1, 0);
     expect(got == -1 && errno == EINTR, "recv with a time limit is interrupted all the same");
     set_limit(receiver, SO_RCVTIMEO, 0);
@@ -138,7 +139,7 @@ static void sends(int sender, int receiver)
     while (send(sender, message, sizeof message, MSG_DONTWAIT) > 0)
         continue;
     alarm_every(20);
-    while (sent >= 0 && handled < 50)
+    while (sent >= 0 && handled < 1500)
         sent = send(sender, message, sizeof message, 0);
     expect(sent == -1 && errno == EINTR, "send is interrupted");
     alarm_every(0);
@@ -152,7 +153,7 @@ static void polls(int fd)
 
     install(SA_RESTART);
     alarm_every(20);
-    expect(poll(&one, 1, 5000) == -1 && errno == EINTR, "poll is never restarted");
+    expect(poll(&one, 1, 30000) == -1 && errno == EINTR, "poll is never restarted");
     expect(poll(&one, 1, -1) == -1 && errno == EINTR, "not even without a time limit");
     alarm_every(0);
 }
@@ -169,7 +170,7 @@ static void ppolls(int listener)
     pthread_sigmask(SIG_BLOCK, &blocked, &before);
     raise(SIGALRM);
     expect(handled == 0, "a blocked signal waits");
-    int ready = ppoll(&one, 1, &(struct timespec){.tv_sec = 5}, &before);
+    int ready = ppoll(&one, 1, &(struct timespec){.tv_sec = 30}, &before);
     expect(ready == -1 && errno == EINTR && handled == 1, "ppoll lets it in at once");
     expect(ppoll(&one, 1, &(struct timespec){.tv_nsec = 1000000}, &before) == 0, "ppoll times out");
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -1,10 +1,89 @@
-"""A server that is watched: all that it says is kept, and what it holds is measured."""
+"""Started programs: what they say, how they end, and what a server holds that is watched."""
+import json
 import os
 import re
+import select
 import signal
+import subprocess
 import time
 
-from conftest import PATIENCE_S, answers
+PATIENCE_S = 120  # for what takes a moment on an idle machine
+
+
+def answers(count, of=None):
+    """What the client prints for so many messages."""
+    return "".join(f"Sending message {number} of {of or count}. Result: OK\n"
+                   for number in range(1, count + 1))
+
+
+class Program:
+    """A started program. finish() gives its exit status and what it wrote since."""
+
+    logs = ()  # files that it writes into instead
+
+    def __init__(self, command, **options):
+        self.command = [str(word) for word in command]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(self.command, bufsize=0, **{**pipes, **options})
+        self.said, self.is_over = "", False  # on stdout and stderr, as it was read
+
+    def read_line(self, stream="stdout"):
+        """The next line; waits for it."""
+        pipe, line, deadline = getattr(self.process, stream), b"", time.monotonic() + PATIENCE_S
+        while not line.endswith(b"\n"):
+            ready = select.select([pipe], [], [], max(0, deadline - time.monotonic()))[0]
+            byte = os.read(pipe.fileno(), 1) if ready else b""
+            assert byte, f"no line came, only {line!r}; on stderr {self.end()[2]!r}"
+            line += byte
+        self.said += line.decode(errors="backslashreplace")
+        return line.decode()
+
+    def finish(self, signal_number=None, patience_s=PATIENCE_S):
+        """Waits for the end, after a signal or by itself: (status, stdout, stderr)."""
+        if signal_number is not None:
+            self.process.send_signal(signal_number)
+        output = [(text or b"").decode(errors="backslashreplace")
+                  for text in self.process.communicate(timeout=patience_s)]
+        self.said, self.is_over = self.said + "".join(output), True
+        return (self.process.returncode, *output)
+
+    def end(self):
+        """Ends it whatever it does."""
+        self.process.kill()
+        return self.finish()
+
+    def describe(self):
+        """For a person who asks why a test failed: a title, and what it printed."""
+        if not self.is_over:
+            self.end()
+        text = self.said + "".join(path.read_text(errors="backslashreplace") for path in self.logs)
+        return f"{' '.join(self.command)}: exit status {self.process.returncode}", text[-10000:]
+
+
+class Peer(Program):
+    """A socket in a process of its own (peer.py): its methods are those of peer.Commands."""
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            self.ask(name, *arguments)
+            answer = json.loads(self.read_line())
+            if isinstance(answer, dict):
+                raise OSError(answer["errno"], os.strerror(answer["errno"]))
+            return answer
+        return call
+
+    def ask(self, name, *arguments):
+        """Calls without waiting for the answer."""
+        self.process.stdin.write(json.dumps([name, *arguments]).encode() + b"\n")
+
+
+BROKEN = (r"connection from 127\.0\.0\.1: "
+          r"(Connection reset by peer|Broken pipe|Connection timed out)")
+
+
+def only_broken(name, errors):
+    """Nothing on stderr but that connections broke."""
+    return re.fullmatch(f"({name}: {BROKEN}\n)*", errors) is not None
 
 
 class Tally:
@@ -30,6 +109,7 @@ class Watched:
         self.paths = [directory / f"{number}.{name}" for name in ("out", "err")]
         files = [path.open("wb") for path in self.paths]
         self.program = start(command, stdout=files[0], stderr=files[1], **options)
+        self.program.logs = self.paths
         for file in files:
             file.close()
         self.pid = self.program.process.pid
