@@ -279,23 +279,28 @@ class End(pair.Case):
 
 
 class Fork(pair.Case):
-    @pytest.mark.stacks("usrsctp")  # the kernel's sockets survive fork
-    def test_a_child_gets_a_clean_error_and_can_start_anew(self):
-        accepted, client = self.pair()
+    def test_a_child_goes_on_with_its_parents_sockets(self):
+        listener = self.keep(pair.listening())
+        accepted, client = self.keep(*pair.connected(listener))
         child = os.fork()
         if child == 0:
-            os._exit(self.run_child(accepted, client))
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+            os._exit(self.run_child(listener, accepted))
         client.send(b"parent")
-        self.assertEqual(accepted.recv(9), b"parent")
+        self.assertEqual(client.recv(9), b"child")
+        with pair.new() as second:
+            second.connect(listener.getsockname())
+            self.assertEqual(second.recv(9), b"hello")
+            self.assertEqual(second.recv(9), b"")
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+        client.send(b"again")
+        self.assertEqual(accepted.recv(9), b"again")
 
-    def run_child(self, accepted, client):
+    def run_child(self, listener, accepted):
         try:
-            with self.fails(errno.EOPNOTSUPP):
-                client.send(b"x")
-            client.close()
-            with pair.new() as mine:  # an own one, to the parent's listener
-                mine.connect(accepted.getsockname())
+            self.assertEqual(accepted.recv(9), b"parent")
+            accepted.send(b"child")
+            with listener.accept()[0] as second:
+                second.send(b"hello")
         except BaseException as error:  # whatever it is, it must not go on as the test does
             print(error, file=sys.stderr)
             return 1

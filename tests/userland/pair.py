@@ -19,6 +19,14 @@ PATIENCE_S = 60  # for what takes a moment on an idle machine
 HOSTS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
+
+def lifeless(kernel, *more):
+    """What poll says of a socket whose association has failed or ended: over usrsctp, that the file has ended, too."""
+    if os.environ.get("SCTP_STACK") != "usrsctp":
+        return kernel
+    return sum((select.POLLIN, select.POLLOUT, select.POLLRDHUP, *more))
+
+
 def new(family=socket.AF_INET):
     return socket.socket(family, socket.SOCK_STREAM, SCTP)
 

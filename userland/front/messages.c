@@ -538,12 +538,23 @@ static ssize_t receive_with_head(int fd, int *marks, struct msghdr *message, siz
 
 /* ---- receiving: the call */
 
-static ssize_t receive_any(int fd, int *marks, struct msghdr *message, size_t room, int flags,
-                           int *end, size_t *used)
+static ssize_t receive_once(int fd, int *marks, struct msghdr *message, size_t room, int flags,
+                            int *end, size_t *used)
 {
     if (*marks & MARK_HEAD)
         return receive_with_head(fd, marks, message, room, flags, end, used);
     return receive_plain(fd, marks, message, room, flags, end);
+}
+
+/* The kernel tells of a reset once, and before what there is to read. */
+static ssize_t receive_any(int fd, int *marks, struct msghdr *message, size_t room, int flags,
+                           int *end, size_t *used)
+{
+    ssize_t got = receive_once(fd, marks, message, room, flags, end, used);
+
+    if (got == -1 && errno == ECONNRESET)
+        got = receive_once(fd, marks, message, room, flags, end, used);
+    return got;
 }
 
 /* The end of the file, or an error: the stack knows which. */
@@ -628,8 +639,6 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
     if (room == 0)
         got = await_message(fd, flags);
     else
-        got = receive_any(fd, &marks, message, (size_t)room, wanted, &end, &used);
-    if (got == -1 && errno == ECONNRESET && room > 0) /* it is told only once, before what is there */
         got = receive_any(fd, &marks, message, (size_t)room, wanted, &end, &used);
     if (got <= 0 && room > 0)
         got = explain_end(fd, got, flags);

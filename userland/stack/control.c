@@ -83,8 +83,10 @@ void control_settled(struct sock *sock, int error)
 {
     static unsigned char note[NOTE_MAX];
 
-    if (error != 0 && sock->record_watch.fd != -1)
+    if (error != 0 && sock->record_watch.fd != -1) {
         transfer_note(sock, note, notify_refusal(sock, note));
+        sock_show_failure(sock);
+    }
     if (sock->waiter == NULL)
         return;
     settle(sock->waiter, sock, error);

@@ -623,6 +623,10 @@ static void fail_connect(struct sock *sock, int error)
     drop_link(sock);
     sock->state = SOCKET_CLOSED;
     upper.settled(sock, error);
+}
+
+void sock_show_failure(struct sock *sock)
+{
     if (sock->send_is_due && !has_sent(sock))
         sock->end_is_due = true;
     else

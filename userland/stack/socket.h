@@ -115,6 +115,7 @@ void sock_fail(struct sock *sock, int error);            /* the association is l
 /* The program is told the end of the file (or error), and the association is left to itself. */
 void sock_end(struct sock *sock, int error);
 void sock_close(struct sock *sock, bool aborts);  /* the program has closed it; frees it */
+void sock_show_failure(struct sock *sock);        /* of a connect: its end is closed */
 void sock_sent(struct sock *sock);                /* what was due has come */
 bool sock_is_gone(const struct sock *sock);       /* the program has closed it */
 void sock_refresh(struct sock *sock);             /* takes over what usrsctp says has happened */
