@@ -89,6 +89,12 @@ static ssize_t send_record(struct sock *sock, const unsigned char *bytes, size_t
                          sizeof(info), SCTP_SENDV_SPA, 0);
 }
 
+/* Has usrsctp room again, and not only for a byte? A probe of a closed window frees so much. */
+static bool has_room(struct sock *sock)
+{
+    return sock->so == NULL || (usrsctp_get_events(sock->so) & SCTP_EVENT_WRITE) != 0;
+}
+
 /* False: usrsctp has no room, and the record is held. What cannot be sent for another reason is
  * lost: the association has ended. */
 static bool pass_on(struct sock *sock, const unsigned char *bytes, size_t size)
@@ -108,6 +114,8 @@ static bool flush_to_peer(struct sock *sock)
 {
     if (sock->to_peer == NULL)
         return true;
+    if (!has_room(sock))
+        return false;
     if (!pass_on(sock, sock->to_peer->bytes, sock->to_peer->size))
         return false;
     let_go(&sock->to_peer);
