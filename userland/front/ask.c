@@ -4,10 +4,13 @@
 #include "system.h"
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 int marks_of(int fd)
 {
@@ -26,6 +29,8 @@ void set_marks(int fd, int marks)
     k_setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
     errno = saved;
 }
+
+#define CHILD_STACK_SIZE 32768
 
 /* ---- names */
 
@@ -175,6 +180,62 @@ static int connect_name(const struct name *name)
     return -1;
 }
 
+/* A question to the stack at that address: connects, asks, and closes. */
+struct question {
+    struct name stack;
+    struct request *request;
+    const void *payload;
+    struct answer *answer;
+    struct reply *reply;
+    int fd; /* whose time limit holds, and what is closed first if that is wanted */
+    bool closes;
+    int error; /* an errno, or 0 */
+};
+
+static void ask_question(struct question *question)
+{
+    unsigned flags = question->request->flags;
+    int connection = connect_name(&question->stack), result = connection == -1 ? -1 : 0;
+
+    if (result == 0 && (flags & REQUEST_WAIT) && !question->closes)
+        limit_wait(question->fd, connection);
+    if (question->closes)
+        k_close(question->fd);
+    if (result == 0)
+        result = exchange(connection, question->request, question->payload, question->answer,
+                          question->reply);
+    question->error = result == -1 ? errno : 0;
+    if (connection != -1)
+        k_close(connection);
+}
+
+/* In a child that shares memory with us, but not descriptors: there is room for one after a close. */
+static int ask_in_child(void *argument)
+{
+    struct question *question = argument;
+
+    k_close(question->fd);
+    ask_question(question);
+    _exit(0);
+}
+
+/* The program may have no descriptor left; the calls of a kernel's SCTP need none. */
+static void ask_without_descriptor(struct question *question)
+{
+    _Alignas(16) char child_stack[CHILD_STACK_SIZE];
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    question->error = EMFILE;
+    pid_t child = clone(ask_in_child, child_stack + sizeof(child_stack), CLONE_VM | CLONE_VFORK,
+                        question);
+    if (child != -1)
+        while (syscall(SYS_wait4, child, NULL, __WCLONE, NULL) == -1 && errno == EINTR)
+            continue;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 /* The stack has ended, or lost the socket: that is what a reset looks like. */
 static int lost(void)
 {
@@ -183,40 +244,36 @@ static int lost(void)
     return -1;
 }
 
-/* A connection to the stack that the socket belongs to; fills in the request's ID. -1 with errno. */
-static int reach_stack(int fd, struct request *request)
+/* 0, or -1 with errno. */
+static int put_question(struct question *question)
 {
     unsigned uid, udp_port;
     char text[64];
 
-    if (read_name(fd, &uid, &udp_port, &request->id) == -1) {
+    if (read_name(question->fd, &uid, &udp_port, &question->request->id) == -1) {
         errno = EBADF;
         return -1;
     }
     snprintf(text, sizeof(text), PROTOCOL_STACK_FORMAT, uid, udp_port);
-    struct name name = abstract_name(text);
-    int connection = connect_name(&name);
-    if (connection != -1 && (request->flags & REQUEST_WAIT) && request->kind != REQUEST_LINGER)
-        limit_wait(fd, connection);
-    return connection;
+    question->stack = abstract_name(text);
+    ask_question(question);
+    if (question->error == EMFILE && !question->closes)
+        ask_without_descriptor(question);
+    errno = question->error;
+    return errno == 0 ? 0 : lost();
 }
 
 int ask(int fd, struct request *request, const void *payload, size_t size, struct answer *answer)
 {
     struct reply reply = {0};
+    struct question question = {
+        .request = request, .payload = payload, .answer = answer, .reply = &reply, .fd = fd};
     int before = marks_of(fd), saved = errno;
 
     if (payload != NULL)
         request->size = (uint32_t)size;
-    int connection = reach_stack(fd, request);
-    if (connection == -1)
-        return lost();
-    int result = exchange(connection, request, payload, answer, &reply);
-    int error = errno;
-    k_close(connection);
-    errno = error;
-    if (result == -1)
-        return lost();
+    if (put_question(&question) == -1)
+        return -1;
     int after = (int)reply.marks | (before & MARK_PARTS);
     if (after != before)
         set_marks(fd, after);
@@ -227,15 +284,12 @@ int ask(int fd, struct request *request, const void *payload, size_t size, struc
 int close_and_ask(int fd, struct request *request)
 {
     struct reply reply;
-    int connection = reach_stack(fd, request);
-    int result = k_close(fd), saved = errno;
+    struct question question = {.request = request, .reply = &reply, .fd = fd, .closes = true};
+    int saved = errno;
 
-    if (connection != -1) {
-        (void)exchange(connection, request, NULL, NULL, &reply);
-        k_close(connection);
-    }
+    (void)put_question(&question);
     errno = saved;
-    return result;
+    return 0;
 }
 
 /* ---- a new socket */
