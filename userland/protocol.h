@@ -32,11 +32,10 @@
 #define MESSAGE_MAX (4 * 1024 * 1024) /* of a message of a program's, whatever its buffer size */
 
 /*
- * The first record of a socket's says nothing: it makes the socket unwritable, for send and for
- * poll, until there is an association. (A socket is writable while a quarter of its buffer is in
- * use, net/unix/af_unix.c.) Twice: what is left of the buffer must not be enough for poll.
+ * The first record of a socket's says nothing: it fills the smallest send buffer that there can be,
+ * so that the socket is unwritable until there is an association. Then the buffer gets its size.
  */
-#define FILLER_SIZE 80000
+#define FILLER_SIZE 4000
 
 /*
  * What a program may know of its socket without a question stands in SO_RCVLOWAT of the socket
@@ -122,6 +121,7 @@ struct reply {
     int32_t error; /* an errno, or 0 */
     int32_t value; /* of the call */
     uint32_t marks; /* the socket's, from now on */
+    int32_t send_buffer; /* SO_SNDBUF */
     uint32_t size;  /* of the payload behind it */
 };
 

@@ -477,10 +477,10 @@ class Ends(Case):
         accepted, client = self.pair()
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         accepted.close()
-        self.becomes(lambda: poll(client), pair.lifeless(select.POLLOUT | select.POLLERR))
+        self.becomes(lambda: poll(client), pair.lifeless(select.POLLOUT | select.POLLERR, select.POLLHUP))
         with self.fails(errno.ECONNRESET):
             client.recv(9)
-        self.assertEqual(poll(client), pair.lifeless(select.POLLOUT))
+        self.assertEqual(poll(client), pair.lifeless(select.POLLOUT, select.POLLHUP))
         with self.fails(errno.ENOTCONN):
             client.recv(9)
         with self.fails(errno.EAGAIN):

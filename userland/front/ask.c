@@ -244,6 +244,15 @@ static int lost(void)
     return -1;
 }
 
+/* A record may have 32 bytes less than SO_SNDBUF says (net/unix/af_unix.c), and Linux doubles what it
+ * is told (socket(7)). */
+static void set_send_buffer(int fd, int size)
+{
+    int half = size / 2 + 16;
+
+    k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
+}
+
 /* 0, or -1 with errno. */
 static int put_question(struct question *question)
 {
@@ -275,6 +284,10 @@ int ask(int fd, struct request *request, const void *payload, size_t size, struc
     if (put_question(&question) == -1)
         return -1;
     int after = (int)reply.marks | (before & MARK_PARTS);
+    bool resizes = request->kind == REQUEST_SET && request->level == SOL_SOCKET &&
+                   request->number == SO_SNDBUF;
+    if ((after & MARK_CONNECTED) && (resizes || (before & MARK_CONNECTED) == 0))
+        set_send_buffer(fd, reply.send_buffer);
     if (after != before)
         set_marks(fd, after);
     errno = reply.error == 0 ? saved : reply.error;
@@ -343,19 +356,15 @@ static int connect_to_stack(int fd, unsigned udp_port)
     return -1;
 }
 
-/* See FILLER_SIZE; and a record may be as large as SO_SNDBUF says, which it is short of by 32. */
+/* See FILLER_SIZE. */
 static int prepare(int fd)
 {
     static const char filler[FILLER_SIZE];
     struct iovec part = {(void *)(uintptr_t)filler, sizeof(filler)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    int buffer, zero = 0;
-    socklen_t size = sizeof(buffer);
+    int smallest = 1, zero = 0;
 
-    if (k_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &size) == -1)
-        return -1;
-    buffer = buffer / 2 + 16;
-    if (k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)) == -1 ||
+    if (k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest)) == -1 ||
         k_setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == -1 ||
         k_sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1)
         return -1;

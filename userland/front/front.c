@@ -307,19 +307,6 @@ static bool is_kept_by_kernel(int level, int name)
     return level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO);
 }
 
-/* The record that a message is sent in must fit, too: see prepare in ask.c. */
-static void resize_buffer(int fd)
-{
-    struct request request = {.kind = REQUEST_GET, .level = SOL_SOCKET, .number = SO_SNDBUF};
-    int buffer = 0;
-    struct answer answer = {&buffer, sizeof(buffer)};
-
-    if (ask(fd, &request, &buffer, sizeof(buffer), &answer) == -1)
-        return;
-    buffer = buffer / 2 + 16;
-    k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-}
-
 static int set_option(int fd, int level, int name, const void *value, socklen_t size)
 {
     struct request request = {.kind = REQUEST_SET, .level = level, .number = name};
@@ -336,10 +323,7 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
         return -1;
     if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX && (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
         request.flags = REQUEST_WAIT;
-    int result = ask(fd, &request, value, size, NULL);
-    if (result != -1 && level == SOL_SOCKET && name == SO_SNDBUF)
-        resize_buffer(fd);
-    return result;
+    return ask(fd, &request, value, size, NULL);
 }
 
 /* sctp_connectx(3): the addresses are behind a pointer within the option. */

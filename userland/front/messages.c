@@ -168,13 +168,20 @@ static int check_send(const struct msghdr *message, ssize_t size, const struct s
 /* ---- sending */
 
 /* A message must fit into the send buffer. */
-static int check_size(int fd, ssize_t size)
+static int check_size(int fd, int marks, ssize_t size)
 {
+    struct request request = {.kind = REQUEST_GET, .level = SOL_SOCKET, .number = SO_SNDBUF};
     int buffer = 0;
+    struct answer answer = {&buffer, sizeof(buffer)};
     socklen_t length = sizeof(buffer);
 
-    if (size < SEND_BUFFER_MIN || k_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &length) == -1 ||
-        size <= buffer - 32)
+    if (size < SEND_BUFFER_MIN)
+        return 0;
+    if ((marks & MARK_CONNECTED) == 0) /* it has not got its size yet */
+        (void)ask(fd, &request, &buffer, sizeof(buffer), &answer);
+    else if (k_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &length) == 0)
+        buffer -= 32;
+    if (buffer <= 0 || size <= buffer)
         return 0;
     errno = EMSGSIZE;
     return -1;
@@ -269,7 +276,7 @@ ssize_t send_message(int fd, int marks, const struct msghdr *message, int flags)
         return explain_failed_send(fd, flags);
     }
     ssize_t size = total_size(message);
-    if (size == -1 || check_size(fd, size) == -1 || take_control(message, &info) == -1 ||
+    if (size == -1 || check_size(fd, marks, size) == -1 || take_control(message, &info) == -1 ||
         check_send(message, size, &info) == -1)
         return -1;
     bool has_name = message->msg_name != NULL && message->msg_namelen > 0;
@@ -557,6 +564,14 @@ static ssize_t receive_any(int fd, int *marks, struct msghdr *message, size_t ro
     return got;
 }
 
+/* The peer's SHUTDOWN is the end of one direction for our end of the socket; all else of both. */
+static bool has_hung_up(int fd)
+{
+    struct pollfd end = {.fd = fd};
+
+    return poll(&end, 1, 0) != 1 || (end.revents & POLLHUP) != 0;
+}
+
 /* The end of the file, or an error: the stack knows which. */
 static ssize_t explain_end(int fd, ssize_t got, int flags)
 {
@@ -565,6 +580,8 @@ static ssize_t explain_end(int fd, ssize_t got, int flags)
 
     if (got == -1 && errno != ECONNRESET && errno != ENOTCONN)
         return -1;
+    if (got == 0 && !has_hung_up(fd))
+        return 0;
     return ask(fd, &request, NULL, 0, NULL) == -1 ? -1 : 0;
 }
 

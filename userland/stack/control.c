@@ -49,7 +49,8 @@ static void send_reply(struct control *control, const struct sock *sock, int err
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
     reply.error = error;
-    reply.marks = sock == NULL ? 0 : sock_marks((struct sock *)(uintptr_t)sock);
+    reply.marks |= sock == NULL ? 0 : sock_marks((struct sock *)(uintptr_t)sock);
+    reply.send_buffer = sock == NULL ? 0 : sock->options.send_buffer;
     (void)sendmsg(control->watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -75,8 +76,7 @@ static void settle(struct control *control, struct sock *sock, int error)
     if (is_connectx(&control->request))
         reply.value = id;
     send_reply(control, sock, error);
-    sock->waiter = NULL;
-    control->waits_for = NULL;
+    close_control(control);
 }
 
 void control_settled(struct sock *sock, int error)
@@ -388,10 +388,10 @@ static int take_descriptor(struct msghdr *message)
     return fd;
 }
 
-enum progress { MORE, NOTHING_YET, END };
-
-static enum progress receive_request(struct control *control)
+/* What a connection is for: one request. Where it waits for an answer, the connection stays. */
+static void handle_control(struct watch *watch, uint32_t events)
 {
+    struct control *control = (struct control *)watch;
     union {
         struct cmsghdr head;
         char room[CMSG_SPACE(sizeof(int))];
@@ -402,34 +402,20 @@ static enum progress receive_request(struct control *control)
                              .msg_iovlen = 2,
                              .msg_control = &ancillary,
                              .msg_controllen = sizeof(ancillary)};
-    ssize_t got = recvmsg(control->watch.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t got = recvmsg(watch->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-    if (got == -1)
-        return errno == EAGAIN ? NOTHING_YET : errno == EINTR ? MORE : END;
-    int fd = take_descriptor(&message);
-    bool is_general = got >= (ssize_t)sizeof(request) &&
-                      (request.kind == REQUEST_CAPTURE || request.kind == REQUEST_LIST);
-    if (is_general)
+    if (got == -1 && (errno == EAGAIN || errno == EINTR) && (events & EPOLLHUP) == 0)
+        return;
+    int fd = got == -1 ? -1 : take_descriptor(&message);
+    bool is_whole = got >= (ssize_t)sizeof(request) && control->waits_for == NULL &&
+                    request.size <= (size_t)got - sizeof(request);
+    if (is_whole && (request.kind == REQUEST_CAPTURE || request.kind == REQUEST_LIST))
         handle_general_request(control, &request, fd);
     else if (fd != -1)
         close(fd);
-    if (got < (ssize_t)sizeof(request) || request.size > (size_t)got - sizeof(request))
-        return END;
-    if (!is_general && control->waits_for == NULL)
+    if (is_whole && request.kind != REQUEST_CAPTURE && request.kind != REQUEST_LIST)
         handle_request(control, &request);
-    return MORE;
-}
-
-static void handle_control(struct watch *watch, uint32_t events)
-{
-    struct control *control = (struct control *)watch;
-
-    enum progress progress;
-
-    do
-        progress = receive_request(control);
-    while (progress == MORE);
-    if (progress == END || (events & EPOLLHUP))
+    if (!is_whole || control->waits_for == NULL)
         close_control(control);
 }
 
@@ -471,10 +457,12 @@ static int start_conversation(int fd)
     if (control == NULL)
         return -1;
     control->watch = (struct watch){.fd = fd, .ready = handle_control};
-    if (loop_watch(&control->watch, EPOLLIN) == 0)
-        return 0;
-    free(control);
-    return -1;
+    if (loop_watch(&control->watch, EPOLLIN) == -1) {
+        free(control);
+        return -1;
+    }
+    handle_control(&control->watch, 0); /* the request is often there already */
+    return 0;
 }
 
 void control_accept(int fd)

@@ -35,8 +35,11 @@ void loop_on_wake(void (*function)(void))
 
 static int control(int operation, struct watch *watch, uint32_t wanted)
 {
-    struct epoll_event event = {.events = wanted | EPOLLRDHUP | EPOLLET, .data.ptr = watch};
+    struct epoll_event event = {.events = wanted | EPOLLRDHUP, .data.ptr = watch};
 
+    if ((wanted & LOOP_AGAIN) == 0)
+        event.events |= EPOLLET;
+    event.events &= ~(uint32_t)LOOP_AGAIN;
     return epoll_ctl(epoll_fd, operation, watch->fd, &event);
 }
 
@@ -52,7 +55,6 @@ int loop_change(struct watch *watch, uint32_t wanted)
 
 void loop_forget(struct watch *watch)
 {
-    epoll_ctl(epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
     for (int i = event_next; i < event_count; i++)
         if (events[i].data.ptr == watch)
             events[i].data.ptr = NULL;

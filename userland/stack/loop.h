@@ -1,8 +1,8 @@
 /*
  * loop.h - the one event loop: descriptors that are watched, and the clock.
  *
- * Every watch is edge-triggered: its function is called when something has changed, and has to go
- * on until there is nothing left to do.
+ * A watch is edge-triggered: its function is called when something has changed, and has to go on
+ * until there is nothing left to do. With LOOP_AGAIN it is called as long as there is.
  */
 #ifndef STACK_LOOP_H
 #define STACK_LOOP_H
@@ -21,10 +21,13 @@ int loop_open(void); /* 0, or -1 with errno */
  * set clocks right. */
 void loop_on_wake(void (*function)(void));
 
-/* events: EPOLLIN and EPOLLOUT; hang-ups are always told. 0, or -1 with errno. */
+#define LOOP_AGAIN EPOLLEXCLUSIVE /* a bit that epoll's own uses leave free here */
+
+/* events: EPOLLIN, EPOLLOUT, LOOP_AGAIN; hang-ups are always told. 0, or -1 with errno. */
 int loop_watch(struct watch *watch, uint32_t events);
 int loop_change(struct watch *watch, uint32_t events);
-/* Before its fd is closed. Events that are already under way do not reach it any more. */
+/* Before its fd is closed, which is the end for epoll. Events that are already under way do not
+ * reach it any more. */
 void loop_forget(struct watch *watch);
 
 /* For memory that a function further up the call stack may still use: it is freed at the end of

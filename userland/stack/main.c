@@ -112,12 +112,11 @@ static void handle_change(struct sock *sock)
 
 static void accept_programs(struct watch *watch, uint32_t events)
 {
-    int fd;
+    int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
 
     (void)events;
-    while ((fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC)) != -1 || errno == EINTR)
-        if (fd != -1)
-            control_accept(fd);
+    if (fd != -1)
+        control_accept(fd);
 }
 
 /* ---- the clock */
@@ -219,7 +218,7 @@ static int start(unsigned long udp_port)
     listener_watch = (struct watch){.fd = LISTENER_FD, .ready = accept_programs};
     if (fcntl(LISTENER_FD, F_SETFL, O_NONBLOCK) == -1)
         return -1;
-    return loop_watch(&listener_watch, EPOLLIN);
+    return loop_watch(&listener_watch, EPOLLIN | LOOP_AGAIN);
 }
 
 /* ---- end */
@@ -240,7 +239,7 @@ static int start_again(void)
         listen(listener_watch.fd, SOMAXCONN) == -1)
         return -1;
     start_usrsctp();
-    return loop_watch(&listener_watch, EPOLLIN);
+    return loop_watch(&listener_watch, EPOLLIN | LOOP_AGAIN);
 }
 
 /* Whether the stack has ended: when there is no association any more, and nobody comes. */

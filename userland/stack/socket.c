@@ -193,6 +193,12 @@ static socklen_t program_name(const struct sock *sock, struct sockaddr_un *name)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
+static void set_timeout(int fd, int name, const struct timeval *timeout)
+{
+    if (timeout->tv_sec != 0 || timeout->tv_usec != 0)
+        setsockopt(fd, SOL_SOCKET, name, timeout, sizeof(*timeout));
+}
+
 /* The program's end gets what a socket() of the program's own would have. */
 static int prepare_program_end(struct sock *sock, int fd)
 {
@@ -205,10 +211,8 @@ static int prepare_program_end(struct sock *sock, int fd)
         setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == -1 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)) == -1)
         return -1;
-    const struct timeval *receive = &sock->options.receive_timeout;
-    const struct timeval *send = &sock->options.send_timeout;
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, receive, sizeof(*receive));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, send, sizeof(*send));
+    set_timeout(fd, SO_RCVTIMEO, &sock->options.receive_timeout);
+    set_timeout(fd, SO_SNDTIMEO, &sock->options.send_timeout);
     return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &marks, sizeof(marks));
 }
 
@@ -681,9 +685,13 @@ void sock_end(struct sock *sock, int error)
         free_sock(sock);
         return;
     }
-    drop_records(sock);
-    shutdown(sock->record_watch.fd, SHUT_WR);
     sock->end_is_shown = true;
+    if (error != 0) { /* the program asks which, where its end has hung up */
+        close_end(sock);
+    } else {
+        drop_records(sock);
+        shutdown(sock->record_watch.fd, SHUT_WR);
+    }
 }
 
 /* Has the program closed its end, too? Nobody else can have the name then. */

@@ -15,15 +15,19 @@
 
 #define PIECE_MAX 200000 /* of a message with a head: so much fits into a record at once */
 #define BATCH 64
+#define RECORDS 8
 
 struct held {
+    struct held *next; /* to the peer; what is to go to the program is in one piece */
     size_t size, taken;
     bool has_head, ends;
     struct record_head head;
     unsigned char bytes[];
 };
 
+/* Records are read several at a time: memory is only taken for what they need. */
 static unsigned char buffer[sizeof(struct record_head) + MESSAGE_MAX];
+static unsigned char records[RECORDS][sizeof(struct record_head) + MESSAGE_MAX];
 
 static struct held *hold(const void *bytes, size_t size)
 {
@@ -38,14 +42,18 @@ static struct held *hold(const void *bytes, size_t size)
 
 static void let_go(struct held **held)
 {
+    struct held *next = (*held)->next;
+
     free(*held);
-    *held = NULL;
+    *held = next;
 }
 
 void transfer_forget(struct sock *sock)
 {
-    let_go(&sock->to_program);
-    let_go(&sock->to_peer);
+    while (sock->to_program != NULL)
+        let_go(&sock->to_program);
+    while (sock->to_peer != NULL)
+        let_go(&sock->to_peer);
 }
 
 /* ---- to the peer */
@@ -95,7 +103,7 @@ static bool has_room(struct sock *sock)
     return sock->so == NULL || (usrsctp_get_events(sock->so) & SCTP_EVENT_WRITE) != 0;
 }
 
-/* False: usrsctp has no room, and the record is held. What cannot be sent for another reason is
+/* False: usrsctp has no room. What cannot be sent for another reason is
  * lost: the association has ended. */
 static bool pass_on(struct sock *sock, const unsigned char *bytes, size_t size)
 {
@@ -103,22 +111,16 @@ static bool pass_on(struct sock *sock, const unsigned char *bytes, size_t size)
         return true;
     if (!sock->measured)
         handshake_measure_again(sock);
-    if (send_record(sock, bytes, size) >= 0 || errno != EWOULDBLOCK)
-        return true;
-    if (sock->to_peer == NULL)
-        sock->to_peer = hold(bytes, size);
-    return sock->to_peer == NULL;
+    return send_record(sock, bytes, size) >= 0 || errno != EWOULDBLOCK;
 }
 
 static bool flush_to_peer(struct sock *sock)
 {
-    if (sock->to_peer == NULL)
-        return true;
-    if (!has_room(sock))
-        return false;
-    if (!pass_on(sock, sock->to_peer->bytes, sock->to_peer->size))
-        return false;
-    let_go(&sock->to_peer);
+    while (sock->to_peer != NULL) {
+        if (!has_room(sock) || !pass_on(sock, sock->to_peer->bytes, sock->to_peer->size))
+            return false;
+        let_go(&sock->to_peer);
+    }
     return true;
 }
 
@@ -141,21 +143,56 @@ static bool handle_end_of_records(struct sock *sock)
     return false;
 }
 
+/* As many as there are, up to RECORDS: their sizes. Returns how many, or -1 with errno. */
+static int receive_records(int fd, size_t *sizes)
+{
+    struct mmsghdr messages[RECORDS];
+    struct iovec parts[RECORDS];
+
+    for (int i = 0; i < RECORDS; i++) {
+        parts[i] = (struct iovec){records[i], sizeof(records[i])};
+        messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[i], .msg_iovlen = 1}};
+    }
+    int count = recvmmsg(fd, messages, RECORDS, MSG_DONTWAIT, NULL);
+    for (int i = 0; i < count; i++)
+        sizes[i] = messages[i].msg_len;
+    return count;
+}
+
+/* Those that usrsctp has no room for are held, one after the other. */
+static void pass_on_all(struct sock *sock, const size_t *sizes, int count)
+{
+    struct held **last = &sock->to_peer;
+
+    for (int i = 0; i < count; i++) {
+        if (sizes[i] == 0)
+            continue;
+        if (sock->has_filler) {
+            sock->has_filler = false;
+        } else if (sock->to_peer != NULL || !pass_on(sock, records[i], sizes[i])) {
+            *last = hold(records[i], sizes[i]);
+            if (*last != NULL)
+                last = &(*last)->next;
+        }
+    }
+}
+
+/* All that the program has sent, as far as usrsctp has room. */
 static void move_to_peer(struct sock *sock)
 {
+    size_t sizes[RECORDS];
+
     if (sock->record_watch.fd == -1 || sock->closed)
         return;
     while (flush_to_peer(sock)) {
-        ssize_t size = recv(sock->record_watch.fd, buffer, sizeof(buffer), MSG_DONTWAIT);
-        if (size > 0 && sock->has_filler)
-            sock->has_filler = false;
-        else if (size > 0)
-            (void)pass_on(sock, buffer, (size_t)size);
-        else if (size == 0 && handle_end_of_records(sock))
-            continue;
-        else if (size == -1 && errno == ECONNRESET) /* it has closed, and not read all */
+        int count = receive_records(sock->record_watch.fd, sizes);
+        if (count == -1 && errno == ECONNRESET) /* it has closed, and not read all */
             sock->closed = true, sock->aborts = sock->data_is_unread;
-        if (size <= 0 && !(size == -1 && errno == EINTR))
+        if (count == -1 && errno != EINTR)
+            return;
+        pass_on_all(sock, sizes, count);
+        bool may_have_ended = count > 0 && sizes[count - 1] == 0;
+        if (may_have_ended ? !handle_end_of_records(sock) : count < RECORDS)
             return;
     }
 }
@@ -211,6 +248,9 @@ static ssize_t send_chunks(int fd, const unsigned char *bytes, size_t size, bool
     }
     if (count == 0)
         return 0;
+    if (count == 1) /* as most messages are */
+        return sendmsg(fd, &messages[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 ? -1
+                                                                                    : (ssize_t)at;
     int sent = sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent <= 0)
         return -1;
@@ -468,14 +508,16 @@ static void handle_end(struct sock *sock, int result)
     }
 }
 
-static void move_connected(struct sock *sock)
+/* has_sent: there may be records of the program's. */
+static void move_connected(struct sock *sock, bool has_sent)
 {
     if (sock->linger_until_ns != 0) { /* closed already: somebody waits for the end */
         if (sock_association_state(sock) < 0 || loop_now_ns() > sock->linger_until_ns)
             sock_end(sock, 0);
         return;
     }
-    move_to_peer(sock);
+    if (has_sent || (sock->to_peer != NULL && has_room(sock)))
+        move_to_peer(sock);
     if (sock->closed) {
         finish_closed(sock);
         return;
@@ -487,9 +529,11 @@ static void move_connected(struct sock *sock)
 
 void transfer_move(struct sock *sock)
 {
+    bool was_connecting = sock->state == SOCKET_CONNECTING;
+
     sock_refresh(sock);
     if (sock->state == SOCKET_CONNECTED && sock->so != NULL)
-        move_connected(sock);
+        move_connected(sock, was_connecting || sock->has_filler);
 }
 
 /* Without an association nothing can come but the end; and what is sent all the same is lost. */
@@ -517,8 +561,9 @@ void transfer_records(struct watch *watch, uint32_t events)
         sock_watch_room(sock, false);
         sock_changed(sock);
     }
+    sock_refresh(sock);
     if (sock->state == SOCKET_CONNECTED && sock->so != NULL)
-        transfer_move(sock);
+        move_connected(sock, true);
     else
         handle_unconnected(sock);
 }
