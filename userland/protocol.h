@@ -122,7 +122,7 @@ struct reply {
     int32_t value; /* of the call */
     uint32_t marks; /* the socket's, from now on */
     int32_t send_buffer; /* SO_SNDBUF */
-    uint32_t size;  /* of the payload behind it */
+    uint32_t size;  /* of the payload behind it; with an error: what errno cannot tell, as text */
 };
 
 #endif

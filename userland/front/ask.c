@@ -205,6 +205,8 @@ static void ask_question(struct question *question)
         result = exchange(connection, question->request, question->payload, question->answer,
                           question->reply);
     question->error = result == -1 ? errno : 0;
+    if (result == -1 && question->answer != NULL)
+        question->answer->room = 0;
     if (connection != -1)
         k_close(connection);
 }
@@ -239,8 +241,16 @@ static void ask_without_descriptor(struct question *question)
 /* The stack has ended, or lost the socket: that is what a reset looks like. */
 static int lost(void)
 {
-    if (errno == ECONNREFUSED || errno == EPIPE || errno == ENOTCONN)
-        errno = ECONNRESET;
+    static bool said;
+    int error = errno;
+
+    if (error != ECONNREFUSED && error != EPIPE && error != ENOTCONN && error != ECONNRESET)
+        return -1;
+    if (!said)
+        fprintf(stderr, "%s: sctp-stack has ended: its connections are reset\n",
+                program_invocation_short_name);
+    said = true;
+    errno = ECONNRESET;
     return -1;
 }
 
@@ -370,6 +380,36 @@ static int prepare(int fd)
         return -1;
     set_marks(fd, 0);
     return 0;
+}
+
+int ask_to_capture(unsigned udp_port, int fd)
+{
+    struct request request = {.kind = REQUEST_CAPTURE};
+    struct reply reply = {.error = 0};
+    struct name name = stack_name(udp_port);
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(fd))];
+    } control = {.room = ""};
+    struct iovec part = {&request, sizeof(request)}, answer = {&reply, sizeof(reply)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    int connection = connect_name(&name);
+
+    if (connection == -1)
+        return -1;
+    control.head = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(fd))};
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    ssize_t sent = k_sendmsg(connection, &message, MSG_NOSIGNAL);
+    message = (struct msghdr){.msg_iov = &answer, .msg_iovlen = 1};
+    ssize_t got = sent == -1 ? -1 : receive_reply(connection, &message, false);
+    k_close(connection);
+    if (got == sizeof(reply))
+        errno = reply.error;
+    return got == sizeof(reply) && reply.error == 0 ? 0 : -1;
 }
 
 int ask_for_socket(int domain, int type, unsigned udp_port)

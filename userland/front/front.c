@@ -17,6 +17,7 @@
 #include <linux/sctp.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,13 +121,33 @@ static void announce(void)
             program_invocation_short_name, udp_port);
 }
 
+/* With each socket, since each may be the first of a new stack's. */
+static void capture(const char *path)
+{
+    static atomic_bool said;
+    int saved = errno, fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+    if ((fd == -1 || ask_to_capture(udp_port, fd) == -1) && !atomic_exchange(&said, true))
+        fprintf(stderr, "%s: SCTP_CAPTURE: %s: %s\n", program_invocation_short_name, path,
+                errno == EINVAL ? "not a capture in the pcapng format" : strerror(errno));
+    if (fd != -1)
+        k_close(fd);
+    errno = saved;
+}
+
 static int stack_socket(int domain, int type, int protocol)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const char *path = getenv("SCTP_CAPTURE");
 
     if ((type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_SEQPACKET)
         pthread_once(&once, explain_one_to_many);
-    return supported(domain, type, protocol) ? ask_for_socket(domain, type, udp_port) : -1;
+    if (!supported(domain, type, protocol))
+        return -1;
+    int fd = ask_for_socket(domain, type, udp_port);
+    if (fd != -1 && path != NULL && *path != '\0')
+        capture(path);
+    return fd;
 }
 
 static int kernel_or_stack(int domain, int type, int protocol)
@@ -187,10 +208,16 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
 EXPORT int listen(int fd, int backlog)
 {
     struct request request = {.kind = REQUEST_LISTEN, .number = backlog};
+    char why[256];
+    struct answer answer = {why, sizeof(why) - 1};
 
     if (marks_of(fd) == -1)
         return LIBC(listen)(fd, backlog);
-    return ask(fd, &request, NULL, 0, NULL);
+    int result = ask(fd, &request, NULL, 0, &answer);
+    if (result == -1 && answer.room > 0 && answer.room < sizeof(why))
+        fprintf(stderr, "%s: listen: %.*s\n", program_invocation_short_name, (int)answer.room,
+                why);
+    return result;
 }
 
 EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)

@@ -132,6 +132,22 @@ static int connect_socket(struct sock *sock, const struct request *request)
     return -1;
 }
 
+/* The UDP port can be somebody else's: errno cannot tell that from an SCTP port in use. */
+static int listen_socket(struct sock *sock, int backlog)
+{
+    if (sock_listen(sock, backlog) == 0)
+        return 0;
+    if (errno == EADDRINUSE && wire_open(WIRE_LISTEN) == -1 && errno == EADDRINUSE) {
+        int size = snprintf((char *)answer, sizeof(answer),
+                            "UDP port %u is in use by another user or program: SCTP_UDP_PORT "
+                            "chooses another one",
+                            (unsigned)wire_udp_port());
+        reply.size = (uint32_t)size;
+        errno = EADDRINUSE;
+    }
+    return -1;
+}
+
 static int await_association(struct sock *sock)
 {
     sock_refresh(sock);
@@ -320,7 +336,7 @@ static int handle_socket_request(struct sock *sock, const struct request *reques
 {
     switch (request->kind) {
     case REQUEST_BIND: return bind_socket(sock, request);
-    case REQUEST_LISTEN: return sock_listen(sock, request->number);
+    case REQUEST_LISTEN: return listen_socket(sock, request->number);
     case REQUEST_CONNECT: return connect_socket(sock, request);
     case REQUEST_AWAIT: return await_association(sock);
     case REQUEST_SHUTDOWN: return sock_shutdown(sock, request->number);
@@ -367,7 +383,7 @@ static void handle_general_request(struct control *control, const struct request
 
     reply = (struct reply){.value = 0};
     if (request->kind == REQUEST_CAPTURE) {
-        error = fd == -1 || capture_to(fd) == -1 ? EINVAL : 0;
+        error = fd == -1 ? EINVAL : capture_to(fd) == -1 ? errno : 0;
     } else {
         reply.size = (uint32_t)list_sockets((unsigned)request->number, (char *)answer,
                                             sizeof(answer), &reply.value);

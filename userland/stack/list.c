@@ -1,9 +1,15 @@
 /* The list of sockets. See list.h. */
 #include "list.h"
 #include "socket.h"
+#include "../protocol.h"
+#include <errno.h>
 #include <linux/sockios.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 static const char *state_name(struct sock *sock)
 {
@@ -66,4 +72,52 @@ size_t list_sockets(unsigned first, char *text, size_t room, int32_t *next)
         used += (size_t)length;
     }
     return used;
+}
+
+/* ---- and for whoever asks */
+
+/* Asks for the lines from the first one on, and prints them. Returns the number of the next one, 0
+ * after the last; or -1 with errno. */
+static int print_part(const struct sockaddr_un *name, socklen_t size, int first)
+{
+    static char text[PAYLOAD_MAX];
+    struct request request = {.kind = REQUEST_LIST, .number = first};
+    struct reply reply;
+    struct iovec parts[2] = {{&reply, sizeof(reply)}, {text, sizeof(text)}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd == -1)
+        return -1;
+    ssize_t got = -1;
+    if (connect(fd, (const struct sockaddr *)name, size) == 0 &&
+        send(fd, &request, sizeof(request), MSG_NOSIGNAL) == sizeof(request))
+        got = recvmsg(fd, &message, 0);
+    int error = got == -1 ? errno : ECONNRESET;
+    close(fd);
+    errno = error;
+    if (got < (ssize_t)sizeof(reply))
+        return -1;
+    fwrite(text, 1, (size_t)got - sizeof(reply), stdout);
+    return reply.value;
+}
+
+int list_print(unsigned udp_port)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, PROTOCOL_STACK_FORMAT,
+                          (unsigned)geteuid(), udp_port);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+    int next = 0;
+
+    printf("%-17s %6s %6s %22s %22s\n", "State", "Recv-Q", "Send-Q", "Local Address:Port",
+           "Peer Address:Port");
+    do
+        next = print_part(&name, size, next);
+    while (next > 0);
+    if (next == -1 && errno != ECONNREFUSED) { /* refused: no stack runs, so there is no socket */
+        fprintf(stderr, "sctp-stack: UDP port %u: %s\n", udp_port, strerror(errno));
+        return -1;
+    }
+    return fflush(stdout) == EOF ? -1 : 0;
 }

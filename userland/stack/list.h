@@ -9,4 +9,8 @@
  * number of the line after them, 0 when there are no more. */
 size_t list_sockets(unsigned first, char *text, size_t room, int32_t *next);
 
+/* For "sctp-stack -l": prints what the stack of this user and that UDP port has. 0, or -1 after
+ * saying what failed. */
+int list_print(unsigned udp_port);
+
 #endif

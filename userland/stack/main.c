@@ -38,6 +38,7 @@
 #include "accept.h"
 #include "control.h"
 #include "handshake.h"
+#include "list.h"
 #include "loop.h"
 #include "ports.h"
 #include "socket.h"
@@ -277,16 +278,20 @@ static void sweep(void)
 
 int main(int argc, char *argv[])
 {
-    char *end;
-    unsigned long udp_port = argc == 2 ? strtoul(argv[1], &end, 10) : 0;
+    bool lists = argc == 3 && strcmp(argv[1], "-l") == 0;
+    char *end = "";
+    unsigned long udp_port = argc < 2 ? 0 : strtoul(argv[argc - 1], &end, 10);
 
-    if (argc != 2 || *end != '\0' || udp_port < 1 || udp_port > 65535 ||
-        fcntl(LISTENER_FD, F_GETFD) == -1) {
-        fputs("usage: sctp-stack UDP-PORT, with a listening socket as descriptor 3;\n"
-              "programs with SCTP sockets start it by themselves (withusrsctp)\n",
+    if ((argc != 2 && !lists) || *end != '\0' || udp_port < 1 || udp_port > 65535 ||
+        (!lists && fcntl(LISTENER_FD, F_GETFD) == -1)) {
+        fputs("usage: sctp-stack [-l] UDP-PORT\n"
+              "With -l, lists the sockets of the stack with that port. Without, is that stack:\n"
+              "programs start it by themselves, with a listening socket as descriptor 3.\n",
               stderr);
         return 2;
     }
+    if (lists)
+        return list_print((unsigned)udp_port) == -1 ? 1 : 0;
     if (start(udp_port) == -1)
         return 1;
     while (!is_over()) {
