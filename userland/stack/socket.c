@@ -720,8 +720,9 @@ void sock_sweep(void)
 void sock_replace(struct sock *old, struct sock *fresh)
 {
     fresh->options = old->options;
-    fresh->replay = old->replay;
-    old->replay = NULL;
+    options_free(fresh);
+    fresh->values = old->values;
+    old->values = NULL;
     fresh->addresses = old->addresses;
     fresh->address_count = old->address_count;
     old->addresses = NULL;

@@ -29,7 +29,7 @@ struct socket_options {
 };
 
 struct held;    /* transfer.c */
-struct replay;  /* options.c */
+struct option_values; /* options.c */
 struct control; /* control.c */
 
 struct sock {
@@ -39,7 +39,7 @@ struct sock {
     enum socket_state state;
     struct socket *so; /* usrsctp's; NULL where there is none (any more) */
     struct socket_options options;
-    struct replay *replay; /* options to set again on a new usrsctp socket (options.c) */
+    struct option_values *values; /* options.c */
 
     int error;             /* SO_ERROR */
     bool error_reported;   /* usrsctp's own error has been taken: no association any more */
