@@ -314,8 +314,8 @@ struct lx_add_streams {
 struct lx_assoc_stats {
     int32_t assoc_id;
     struct sockaddr_storage obs_rto_ipaddr;
-    uint64_t maxrto, isacks, osacks, opackets, ipackets, rtxchunks, outofseqtsns, idupchunks, gapcnt,
-        ouodchunks, iuodchunks, oodchunks, iodchunks, octrlchunks, ictrlchunks;
+    uint64_t maxrto, isacks, osacks, opackets, ipackets, rtxchunks, outofseqtsns, idupchunks,
+        gapcnt, ouodchunks, iuodchunks, oodchunks, iodchunks, octrlchunks, ictrlchunks;
 };
 
 enum lx_assoc_state { LX_CANT_STR_ASSOC = 4 };

@@ -78,7 +78,7 @@ static struct option_values *new_values(void)
         return NULL;
     values->socket = defaults;
     values->init = (struct lx_initmsg){10, 65535, 8, 60000};
-    values->partial_reliability = values->ecn = 1;
+    values->partial_reliability = values->socket.ecn = 1;
     values->stand_in[0] = values->stand_in[1] = -1;
     return values;
 }
@@ -105,7 +105,8 @@ int options_inherit(struct sock *sock, const struct sock *listener)
     sock->options = listener->options;
     sock->options.reuse_port = false;
     *values = *listener->values;
-    values->has_association = false;
+    values->has_association = values->adjusted = false;
+    values->prepared = 0;
     values->stand_in[0] = values->stand_in[1] = -1;
     values->kept = NULL;
     options_system_inherit(sock, listener);
@@ -132,7 +133,9 @@ static void begin_association(struct option_values *values)
     if (values->has_association)
         return;
     values->association = values->socket;
-    values->path = values->socket.path;
+    if (values->prepared == 0) /* accepted: as the peer has it */
+        values->association.path.udp_port = 0;
+    values->path = values->association.path;
     values->has_association = true;
 }
 
@@ -171,11 +174,6 @@ int32_t options_association_id(struct sock *sock)
     return (int32_t)options_status(sock).sstat_assoc_id;
 }
 
-bool options_limit_messages(const struct sock *sock)
-{
-    return sock->values != NULL && sock->values->no_fragments;
-}
-
 uint32_t options_fragment_size(struct sock *sock)
 {
     uint32_t size = options_status(sock).sstat_fragmentation_point;
@@ -187,22 +185,4 @@ uint32_t options_fragment_size(struct sock *sock)
 uint16_t options_udp_port(const struct sock *sock)
 {
     return sock->values == NULL ? 0 : ntohs(sock->values->socket.path.udp_port);
-}
-
-/*
- * usrsctp takes the time since its first INIT, or INIT ACK, for a round trip, even where packets of
- * the handshake were lost (against RFC 9260 section 6.3.1, C5), and sends no data again for as long
- * as it then believes a round trip to take. Answers to heartbeats are samples, too: enough of them
- * bring the estimate back (each weighs an eighth).
- */
-void options_measure_again(struct sock *sock)
-{
-    const unsigned doubtful_ms = 1000; /* RTO.min: nothing is sent again before */
-    const int samples = 32;
-
-    sock->measured = true;
-    if (options_status(sock).sstat_primary.spinfo_srtt < doubtful_ms)
-        return;
-    for (int i = 0; i < samples; i++)
-        options_send_heartbeat(sock);
 }

@@ -21,10 +21,7 @@ int options_inherit(struct sock *sock, const struct sock *listener);
 void options_free(struct sock *sock);
 
 int32_t options_association_id(struct sock *sock);
-bool options_limit_messages(const struct sock *sock); /* SCTP_DISABLE_FRAGMENTS */
-uint32_t options_fragment_size(struct sock *sock);    /* of a message in one packet */
-uint16_t options_udp_port(const struct sock *sock);   /* the peer's, or 0 */
-/* Measures the round trip again, where lost packets of the handshake have made it long. */
-void options_measure_again(struct sock *sock);
+uint32_t options_fragment_size(struct sock *sock);  /* of a message in one packet */
+uint16_t options_udp_port(const struct sock *sock); /* the peer's, or 0 */
 
 #endif

@@ -156,7 +156,9 @@ int options_connectx(struct sock *sock, const void *value, size_t size)
     struct address *addresses;
     int result = -1;
 
-    if (size > 0 && (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING))
+    if (size < sizeof(sa_family_t))
+        return options_fail(EINVAL);
+    if (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING)
         return options_fail(EISCONN);
     int count = parse_packed(sock, value, size, &addresses);
     for (int i = 0; i < count; i++) {
@@ -166,17 +168,4 @@ int options_connectx(struct sock *sock, const void *value, size_t size)
     }
     free(addresses);
     return result == -1 ? -1 : options_fail(EINPROGRESS);
-}
-
-/* A getsockopt that connects; the addresses follow its struct. */
-int options_connectx3(struct sock *sock, const void *value, size_t size)
-{
-    struct lx_getaddrs_old head;
-
-    if (size < sizeof(head))
-        return options_fail(EINVAL);
-    memcpy(&head, value, sizeof(head));
-    if (head.addr_num < 0 || (size_t)head.addr_num > size - sizeof(head))
-        return options_fail(EINVAL);
-    return options_connectx(sock, (const uint8_t *)value + sizeof(head), (size_t)head.addr_num);
 }

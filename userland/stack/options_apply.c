@@ -89,7 +89,8 @@ static void apply_sack(const struct path_values *path, struct socket *so)
 /* Discovery of the path MTU stays off in usrsctp: the kernel does it, for our UDP. */
 static void apply_mtu(const struct sock *sock, const struct path_values *path, struct socket *so)
 {
-    bool v4 = sock->family == AF_INET || (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
+    bool v4 =
+        sock->family == AF_INET || (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
     uint32_t overhead = v4 ? IPV4_OVERHEAD : IPV6_OVERHEAD;
     struct sctp_paddrparams to = {.spp_address = peer_name(sock), .spp_flags = SPP_PMTUD_DISABLE};
 

@@ -24,7 +24,7 @@ enum limit { ANY_NUMBER, FLAG, INVERTED_FLAG = 0xffff }; /* others: the highest 
 struct field {
     uint8_t at, size;
     uint16_t in;
-    bool unless_zero; /* zero: it stays as it is */
+    enum { ALWAYS, UNLESS_ZERO, ONLY_GIVEN } when;
 };
 
 struct row {
@@ -36,7 +36,7 @@ struct row {
     int stack_name;     /* usrsctp takes the same number */
     int (*check)(struct sock *sock, const union option_value *value); /* set; it may do all */
     int (*get)(struct sock *sock, union option_value *value);         /* what is not kept */
-    struct field fields[7];
+    struct field fields[8];                                           /* up to one without a size */
 };
 
 /* ---- addresses */
@@ -56,12 +56,21 @@ static bool names_all(const struct sock *sock, const struct sockaddr_storage *ad
 static bool names_peer(struct sock *sock, const struct sockaddr_storage *address)
 {
     struct address parsed;
-    size_t size = address->ss_family == AF_INET ? sizeof(struct sockaddr_in)
-                                                : sizeof(struct sockaddr_in6);
+    size_t size =
+        address->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 
     return sock_has_association(sock) && sock_association_state(sock) >= 0 &&
-           sock_read_address(sock, address, size, &parsed) == 0 &&
-           parsed.port == sock->peer_port && address_same_ip(&parsed, &sock->link->remote);
+           sock_read_address(sock, address, size, &parsed) == 0 && parsed.port == sock->peer_port &&
+           address_same_ip(&parsed, &sock->link->remote);
+}
+
+/* As much of the room for an address as it needs. */
+static void show_peer(const struct sock *sock, void *to)
+{
+    struct sockaddr_storage address;
+    struct address peer = sock_peer(sock);
+
+    memcpy(to, &address, sock_write_address(sock, &peer, &address));
 }
 
 /* Where an option is kept: a second place is the path of the association. NULL: no such path. */
@@ -255,6 +264,14 @@ static int check_probe(struct sock *sock, const union option_value *value)
                                                                           : 0;
 }
 
+/* What an association has agreed on stays. */
+static int set_ecn(struct sock *sock, const union option_value *value)
+{
+    options_shared(sock);
+    sock->values->socket.ecn = value->value.value != 0;
+    return 0;
+}
+
 static int check_primary(struct sock *sock, const union option_value *value)
 {
     struct sockaddr_storage address = value->primary.addr;
@@ -273,8 +290,8 @@ static int check_peer_primary(struct sock *sock, const union option_value *value
 /* Which messages have a head is the socket's affair, which events are told the association's. */
 static void change_events(struct sock *sock)
 {
-    sock->options.subscribed = (uint16_t)((sock->values->socket.events & 1) |
-                                          (options_shared(sock)->events & ~1));
+    sock->options.subscribed =
+        (uint16_t)((sock->values->socket.events & 1) | (options_shared(sock)->events & ~1));
 }
 
 static int event_bit(const struct lx_event *event)
@@ -332,15 +349,6 @@ static int get_events(struct sock *sock, uint8_t *value, socklen_t *size)
 
 /* ---- what usrsctp knows */
 
-static struct sockaddr_storage shown_peer(const struct sock *sock)
-{
-    struct sockaddr_storage address;
-    struct address peer = sock_peer(sock);
-
-    sock_write_address(sock, &peer, &address);
-    return address;
-}
-
 static int get_segment(struct sock *sock, union option_value *value)
 {
     if (options_associated(sock))
@@ -395,7 +403,7 @@ static int get_primary(struct sock *sock, union option_value *value)
 {
     if (!options_associated(sock))
         return options_fail(EINVAL);
-    value->primary.addr = shown_peer(sock);
+    show_peer(sock, &value->primary.addr);
     return 0;
 }
 
@@ -442,7 +450,7 @@ static int get_status(struct sock *sock, union option_value *value)
                                        .outstrms = from.sstat_outstrms,
                                        .fragmentation_point = options_fragment_size(sock)};
     fill_info(&from, &value->status.primary);
-    value->status.primary.address = shown_peer(sock);
+    show_peer(sock, (char *)&value->status.primary + offsetof(struct lx_paddrinfo, address));
     return 0;
 }
 
@@ -453,6 +461,7 @@ static int get_info(struct sock *sock, union option_value *value)
 
     if (!names_peer(sock, &address))
         return options_fail(EINVAL);
+    show_peer(sock, (char *)&value->info + offsetof(struct lx_paddrinfo, address));
     fill_info(&from, &value->info);
     return 0;
 }
@@ -460,10 +469,12 @@ static int get_info(struct sock *sock, union option_value *value)
 static int get_abandoned(struct sock *sock, union option_value *value, int stack_name)
 {
     struct lx_prstatus *to = &value->abandoned;
-    const uint16_t stack_policies[] = {0x0f /* all */, SCTP_PR_SCTP_TTL, SCTP_PR_SCTP_RTX,
-                                       SCTP_PR_SCTP_BUF};
+    const uint16_t all = 0x0f;
+    const uint16_t policies[] = {all, SCTP_PR_SCTP_TTL, SCTP_PR_SCTP_RTX, SCTP_PR_SCTP_BUF};
     uint16_t one = to->policy & LX_PR_MASK;
-    struct sctp_prstatus from = {.sprstat_sid = to->sid, .sprstat_policy = stack_policies[one / 16]};
+    bool by_policy = stack_name == SCTP_PR_ASSOC_STATUS; /* usrsctp does not count it by stream */
+    struct sctp_prstatus from = {.sprstat_sid = to->sid,
+                                 .sprstat_policy = policies[by_policy ? one / 16 : 0]};
 
     if (((to->policy & LX_PR_ALL) != 0) == (one != 0) ||
         (to->policy & ~(LX_PR_MASK | LX_PR_ALL)) != 0 || !options_associated(sock))
@@ -483,6 +494,39 @@ static int get_all_abandoned(struct sock *sock, union option_value *value)
 static int get_abandoned_of_stream(struct sock *sock, union option_value *value)
 {
     return get_abandoned(sock, value, SCTP_PR_STREAM_STATUS);
+}
+
+/* Only a scheduler with priorities knows them. */
+static int check_stream(struct sock *sock, const union option_value *value)
+{
+    bool exists = value->stream.stream_id < options_status(sock).sstat_outstrms;
+
+    return exists || !options_associated(sock) ? 0 : options_fail(EINVAL);
+}
+
+static int set_stream_value(struct sock *sock, const union option_value *value)
+{
+    struct sctp_stream_value to = {.stream_id = value->stream.stream_id,
+                                   .stream_value = value->stream.stream_value};
+
+    if (check_stream(sock, value) == -1)
+        return -1;
+    if (options_associated(sock) && options_shared(sock)->scheduler == LX_SS_PRIO)
+        options_stack_set(sock, IPPROTO_SCTP, SCTP_SS_VALUE, &to, sizeof(to));
+    return 0;
+}
+
+static int get_stream_value(struct sock *sock, union option_value *value)
+{
+    struct sctp_stream_value from = {.stream_id = value->stream.stream_id};
+
+    if (!options_associated(sock) || check_stream(sock, value) == -1)
+        return options_fail(EINVAL);
+    value->stream.stream_value = 0;
+    if (options_shared(sock)->scheduler == LX_SS_PRIO &&
+        options_stack_get(sock, IPPROTO_SCTP, SCTP_SS_VALUE, &from, sizeof(from)) == 0)
+        value->stream.stream_value = from.stream_value;
+    return 0;
 }
 
 /* ---- what usrsctp does: changes of streams (RFC 6525), and AUTH (RFC 4895), for programs that
@@ -527,12 +571,6 @@ static int check_more_streams(struct sock *sock, const union option_value *value
     return check_change(sock, SCTP_ENABLE_CHANGE_ASSOC_REQ);
 }
 
-static int check_associated(struct sock *sock, const union option_value *value)
-{
-    (void)value;
-    return options_associated(sock) ? 0 : options_fail(EINVAL);
-}
-
 static int check_auth(struct sock *sock, const union option_value *value)
 {
     (void)value;
@@ -548,44 +586,64 @@ static int check_auth(struct sock *sock, const union option_value *value)
         }                                                                                          \
     }
 #define NUMBER(name, rule, member, limit, stack_name)                                              \
-    {name,  4,          rule, AT_LEAST, SOCKET, 0, offsetof(struct option_values, member),         \
-     limit, stack_name, NULL, NULL,     NO_FIELDS}
+    {                                                                                              \
+        name, 4, rule, AT_LEAST, SOCKET, 0, offsetof(struct option_values, member), limit,         \
+            stack_name, NULL, NULL, NO_FIELDS                                                      \
+    }
 #define VALUE(name, member, stack_name)                                                            \
-    {name, 8,          EXACTLY, AT_LEAST, SOCKET, 0, offsetof(struct option_values, member),       \
-     FLAG, stack_name, NULL,    NULL,     NO_FIELDS}
+    {                                                                                              \
+        name, 8, EXACTLY, AT_LEAST, SOCKET, 0, offsetof(struct option_values, member), FLAG,       \
+            stack_name, NULL, NULL, NO_FIELDS                                                      \
+    }
 #define BOTH(name, rule, get_rule, member, limit, stack_name)                                      \
-    {name,  8,          rule, get_rule, SHARED, 0, offsetof(struct shared_values, member),         \
-     limit, stack_name, NULL, NULL,     NO_FIELDS}
+    {                                                                                              \
+        name, 8, rule, get_rule, SHARED, 0, offsetof(struct shared_values, member), limit,         \
+            stack_name, NULL, NULL, NO_FIELDS                                                      \
+    }
 #define SEEN(name, member, limit)                                                                  \
-    {name,  4, AT_LEAST, AT_LEAST, FLAGS, 0, offsetof(struct socket_options, member),              \
-     limit, 0, NULL,     NULL,     NO_FIELDS}
+    {                                                                                              \
+        name, 4, AT_LEAST, AT_LEAST, FLAGS, 0, offsetof(struct socket_options, member), limit, 0,  \
+            NULL, NULL, NO_FIELDS                                                                  \
+    }
 #define STRUCT(name, type, rule, place, check, get, ...)                                           \
-    {name, sizeof(struct type), rule, AT_LEAST, place, 0, 0, 0, 0, check, get, {__VA_ARGS__}}
+    {                                                                                              \
+        name, sizeof(struct type), rule, AT_LEAST, place, 0, 0, 0, 0, check, get,                  \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
 #define ADDRESS(name, type, member, rule, check, get, ...)                                         \
-    {name, sizeof(struct type), rule, AT_LEAST, PATH, offsetof(struct type, member), 0, 0, 0,      \
-     check, get, {__VA_ARGS__}}
+    {                                                                                              \
+        name, sizeof(struct type), rule, AT_LEAST, PATH, offsetof(struct type, member), 0, 0, 0,   \
+            check, get,                                                                            \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
 #define PASSED(name, size, rule, get_rule, check, stack_name)                                      \
-    {name, size, rule, get_rule, USRSCTP, 0, 0, 0, stack_name, check, NULL, NO_FIELDS}
-#define FIELD(type, member, place, kept, unless_zero)                                              \
+    {                                                                                              \
+        name, size, rule, get_rule, USRSCTP, 0, 0, 0, stack_name, check, NULL, NO_FIELDS           \
+    }
+#define FIELD(type, member, place, kept, when)                                                     \
     {                                                                                              \
         offsetof(struct type, member), sizeof(((struct type *)0)->member),                         \
-            offsetof(struct place, kept), unless_zero                                              \
+            offsetof(struct place, kept), when                                                     \
     }
 
 /* clang-format off */
 static const struct row rows[] = {
     STRUCT(LX_RTOINFO, lx_rtoinfo, EXACTLY, SHARED, check_rto, NULL,
-           FIELD(lx_rtoinfo, initial, shared_values, rto_initial, true),
-           FIELD(lx_rtoinfo, max, shared_values, rto_max, true),
-           FIELD(lx_rtoinfo, min, shared_values, rto_min, true)),
+           FIELD(lx_rtoinfo, initial, shared_values, rto_initial, UNLESS_ZERO),
+           FIELD(lx_rtoinfo, max, shared_values, rto_max, UNLESS_ZERO),
+           FIELD(lx_rtoinfo, min, shared_values, rto_min, UNLESS_ZERO)),
     STRUCT(LX_ASSOCINFO, lx_assocparams, EXACTLY, SHARED, NULL, get_association,
-           FIELD(lx_assocparams, asocmaxrxt, shared_values, retransmissions, true),
-           FIELD(lx_assocparams, cookie_life, shared_values, cookie_life, true)),
+           FIELD(lx_assocparams, asocmaxrxt, shared_values, retransmissions, UNLESS_ZERO),
+           FIELD(lx_assocparams, cookie_life, shared_values, cookie_life, UNLESS_ZERO)),
     STRUCT(LX_INITMSG, lx_initmsg, EXACTLY, SOCKET, NULL, NULL,
-           FIELD(lx_initmsg, num_ostreams, option_values, init.num_ostreams, true),
-           FIELD(lx_initmsg, max_instreams, option_values, init.max_instreams, true),
-           FIELD(lx_initmsg, max_attempts, option_values, init.max_attempts, true),
-           FIELD(lx_initmsg, max_init_timeo, option_values, init.max_init_timeo, true)),
+           FIELD(lx_initmsg, num_ostreams, option_values, init.num_ostreams, UNLESS_ZERO),
+           FIELD(lx_initmsg, max_instreams, option_values, init.max_instreams, UNLESS_ZERO),
+           FIELD(lx_initmsg, max_attempts, option_values, init.max_attempts, UNLESS_ZERO),
+           FIELD(lx_initmsg, max_init_timeo, option_values, init.max_init_timeo, UNLESS_ZERO)),
     NUMBER(LX_NODELAY, AT_LEAST, nodelay, FLAG, SCTP_NODELAY),
     {LX_SET_PEER_PRIMARY_ADDR, 0, AT_LEAST, NEVER, SOCKET, 0, 0, 0, 0, check_peer_primary, NULL,
      NO_FIELDS},
@@ -593,19 +651,19 @@ static const struct row rows[] = {
     NUMBER(LX_ADAPTATION_LAYER, EXACTLY, adaptation, ANY_NUMBER, SCTP_ADAPTATION_LAYER),
     NUMBER(LX_DISABLE_FRAGMENTS, AT_LEAST, no_fragments, FLAG, SCTP_DISABLE_FRAGMENTS),
     ADDRESS(LX_PEER_ADDR_PARAMS, lx_paddrparams, address, EXACTLY, set_path, get_path,
-            FIELD(lx_paddrparams, hbinterval, path_values, interval, false),
-            FIELD(lx_paddrparams, pathmaxrxt, path_values, retransmissions, false),
-            FIELD(lx_paddrparams, pathmtu, path_values, mtu, false),
-            FIELD(lx_paddrparams, sackdelay, path_values, sack_delay, false),
-            FIELD(lx_paddrparams, flags, path_values, flags, false),
-            FIELD(lx_paddrparams, ipv6_flowlabel, path_values, flow_label, false),
-            FIELD(lx_paddrparams, dscp, path_values, dscp, false)),
+            FIELD(lx_paddrparams, hbinterval, path_values, interval, ALWAYS),
+            FIELD(lx_paddrparams, pathmaxrxt, path_values, retransmissions, ALWAYS),
+            FIELD(lx_paddrparams, pathmtu, path_values, mtu, ALWAYS),
+            FIELD(lx_paddrparams, sackdelay, path_values, sack_delay, ALWAYS),
+            FIELD(lx_paddrparams, flags, path_values, flags, ALWAYS),
+            FIELD(lx_paddrparams, ipv6_flowlabel, path_values, flow_label, UNLESS_ZERO),
+            FIELD(lx_paddrparams, dscp, path_values, dscp, UNLESS_ZERO)),
     STRUCT(LX_DEFAULT_SEND_PARAM, lx_sndrcvinfo, EXACTLY, SHARED, check_sndrcv, NULL,
-           FIELD(lx_sndrcvinfo, stream, shared_values, send.stream, false),
-           FIELD(lx_sndrcvinfo, flags, shared_values, send.flags, false),
-           FIELD(lx_sndrcvinfo, ppid, shared_values, send.ppid, false),
-           FIELD(lx_sndrcvinfo, context, shared_values, send.context, false),
-           FIELD(lx_sndrcvinfo, timetolive, shared_values, send.timetolive, false)),
+           FIELD(lx_sndrcvinfo, stream, shared_values, send.stream, ALWAYS),
+           FIELD(lx_sndrcvinfo, flags, shared_values, send.flags, ALWAYS),
+           FIELD(lx_sndrcvinfo, ppid, shared_values, send.ppid, ALWAYS),
+           FIELD(lx_sndrcvinfo, context, shared_values, send.context, ALWAYS),
+           FIELD(lx_sndrcvinfo, timetolive, shared_values, send.timetolive, ALWAYS)),
     SEEN(LX_I_WANT_MAPPED_V4_ADDR, v4_unmapped, INVERTED_FLAG),
     {LX_MAXSEG, 8, OR_INT, OR_INT, SHARED, 0, offsetof(struct shared_values, max_segment),
      ANY_NUMBER, SCTP_MAXSEG, check_segment, get_segment, NO_FIELDS},
@@ -628,21 +686,22 @@ static const struct row rows[] = {
     {LX_AUTO_ASCONF, 4, AT_LEAST, AT_LEAST, SOCKET, 0, offsetof(struct option_values, auto_asconf),
      FLAG, 0, check_auto_asconf, get_auto_asconf, NO_FIELDS},
     ADDRESS(LX_PEER_ADDR_THLDS, lx_paddrthlds, address, AT_LEAST, NULL, NULL,
-            FIELD(lx_paddrthlds, pathmaxrxt, path_values, retransmissions, true),
-            FIELD(lx_paddrthlds, pathpfthld, path_values, failed_after, false)),
+            FIELD(lx_paddrthlds, pathmaxrxt, path_values, retransmissions, UNLESS_ZERO),
+            FIELD(lx_paddrthlds, pathpfthld, path_values, failed_after, ALWAYS),
+            FIELD(lx_paddrthlds, pathcpthld, path_values, switched_after, ONLY_GIVEN)),
     SEEN(LX_RECVRCVINFO, want_rcvinfo, FLAG),
     SEEN(LX_RECVNXTINFO, want_nxtinfo, FLAG),
     STRUCT(LX_DEFAULT_SNDINFO, lx_sndinfo, EXACTLY, SHARED, check_snd, NULL,
-           FIELD(lx_sndinfo, sid, shared_values, send.stream, false),
-           FIELD(lx_sndinfo, flags, shared_values, send.flags, false),
-           FIELD(lx_sndinfo, ppid, shared_values, send.ppid, false),
-           FIELD(lx_sndinfo, context, shared_values, send.context, false)),
+           FIELD(lx_sndinfo, sid, shared_values, send.stream, ALWAYS),
+           FIELD(lx_sndinfo, flags, shared_values, send.flags, ALWAYS),
+           FIELD(lx_sndinfo, ppid, shared_values, send.ppid, ALWAYS),
+           FIELD(lx_sndinfo, context, shared_values, send.context, ALWAYS)),
     PASSED(LX_AUTH_DEACTIVATE_KEY, 8, EXACTLY, NEVER, check_auth, SCTP_AUTH_DEACTIVATE_KEY),
     SEEN(LX_REUSE_PORT, sctp_reuse_port, FLAG),
     ADDRESS(LX_PEER_ADDR_THLDS_V2, lx_paddrthlds, address, AT_LEAST, check_thresholds, NULL,
-            FIELD(lx_paddrthlds, pathmaxrxt, path_values, retransmissions, true),
-            FIELD(lx_paddrthlds, pathpfthld, path_values, failed_after, false),
-            FIELD(lx_paddrthlds, pathcpthld, path_values, switched_after, false)),
+            FIELD(lx_paddrthlds, pathmaxrxt, path_values, retransmissions, UNLESS_ZERO),
+            FIELD(lx_paddrthlds, pathpfthld, path_values, failed_after, ALWAYS),
+            FIELD(lx_paddrthlds, pathcpthld, path_values, switched_after, ALWAYS)),
     VALUE(LX_PR_SUPPORTED, partial_reliability, SCTP_PR_SUPPORTED),
     STRUCT(LX_DEFAULT_PRINFO, lx_default_prinfo, EXACTLY, SHARED, set_policy, get_policy, {0}),
     STRUCT(LX_PR_ASSOC_STATUS, lx_prstatus, NEVER, SOCKET, NULL, get_all_abandoned, {0}),
@@ -653,16 +712,18 @@ static const struct row rows[] = {
     PASSED(LX_RESET_ASSOC, 4, EXACTLY, NEVER, check_reset_all, SCTP_RESET_ASSOC),
     PASSED(LX_ADD_STREAMS, 8, EXACTLY, NEVER, check_more_streams, SCTP_ADD_STREAMS),
     BOTH(LX_STREAM_SCHEDULER, AT_LEAST, AT_LEAST, scheduler, LX_SS_RR, SCTP_PLUGGABLE_SS),
-    PASSED(LX_STREAM_SCHEDULER_VALUE, 8, AT_LEAST, AT_LEAST, check_associated, SCTP_SS_VALUE),
+    STRUCT(LX_STREAM_SCHEDULER_VALUE, lx_stream_value, AT_LEAST, SOCKET, set_stream_value,
+           get_stream_value, {0}),
     STRUCT(LX_EVENT, lx_event, AT_LEAST, SOCKET, set_event, get_event, {0}),
     VALUE(LX_ASCONF_SUPPORTED, asconf, SCTP_ASCONF_SUPPORTED),
     VALUE(LX_AUTH_SUPPORTED, auth, SCTP_AUTH_SUPPORTED),
-    VALUE(LX_ECN_SUPPORTED, ecn, 0),
+    STRUCT(LX_ECN_SUPPORTED, lx_assoc_value, EXACTLY, SHARED, set_ecn, NULL,
+           FIELD(lx_assoc_value, value, shared_values, ecn, ONLY_GIVEN)),
     BOTH(LX_EXPOSE_POTENTIALLY_FAILED_STATE, EXACTLY, AT_LEAST, expose_failed, 2, 0),
     ADDRESS(LX_REMOTE_UDP_ENCAPS_PORT, lx_udpencaps, address, EXACTLY, NULL, NULL,
-            FIELD(lx_udpencaps, port, path_values, udp_port, false)),
+            FIELD(lx_udpencaps, port, path_values, udp_port, ALWAYS)),
     ADDRESS(LX_PLPMTUD_PROBE_INTERVAL, lx_probeinterval, address, EXACTLY, check_probe, NULL,
-            FIELD(lx_probeinterval, interval, path_values, probe_interval, false)),
+            FIELD(lx_probeinterval, interval, path_values, probe_interval, ALWAYS)),
 };
 /* clang-format on */
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -725,12 +786,17 @@ static int keep_number(const struct row *row, char *place, const union option_va
     return 0;
 }
 
-static void keep_fields(const struct row *row, char *place, const union option_value *value)
+static bool is_left_out(const struct field *field, const void *from)
 {
     static const uint8_t zeros[4];
 
+    return field->when == UNLESS_ZERO && memcmp(from, zeros, field->size) == 0;
+}
+
+static void keep_fields(const struct row *row, char *place, const union option_value *value)
+{
     for (const struct field *field = row->fields; field->size > 0; field++)
-        if (!field->unless_zero || memcmp(value->bytes + field->at, zeros, field->size) != 0)
+        if (field->when != ONLY_GIVEN && !is_left_out(field, value->bytes + field->at))
             memcpy(place + field->in, value->bytes + field->at, field->size);
 }
 
@@ -862,20 +928,24 @@ static int give(struct sock *sock, const struct row *row, union option_value *va
                                                                                          : EINVAL);
     if (is_number(row))
         give_number(sock, row, place, value);
+    if (row->address_at != 0 && sock->values->has_association &&
+        place == (char *)options_path(sock))
+        show_peer(sock, value->bytes + row->address_at);
     for (const struct field *field = row->fields; field->size > 0; field++)
-        memcpy(value->bytes + field->at, place + field->in, field->size);
+        if (!is_left_out(field, place + field->in))
+            memcpy(value->bytes + field->at, place + field->in, field->size);
     return row->get == NULL ? 0 : row->get(sock, value);
 }
 
 static int get_from_stack(struct sock *sock, const struct row *row, void *value, socklen_t *size)
 {
-    if (row->name == LX_PEER_AUTH_CHUNKS && check_associated(sock, NULL) == -1)
-        return -1;
+    if (row->name == LX_PEER_AUTH_CHUNKS && !options_associated(sock))
+        return options_fail(EINVAL);
     if (row->check(sock, NULL) == -1)
         return -1;
-    return sock->so == NULL ? options_fail(EINVAL)
-                            : usrsctp_getsockopt(sock->so, IPPROTO_SCTP, row->stack_name, value,
-                                                 size);
+    return sock->so == NULL
+               ? options_fail(EINVAL)
+               : usrsctp_getsockopt(sock->so, IPPROTO_SCTP, row->stack_name, value, size);
 }
 
 static int get_row(struct sock *sock, const struct row *row, void *value, socklen_t *size)
@@ -884,7 +954,7 @@ static int get_row(struct sock *sock, const struct row *row, void *value, sockle
     size_t given = given_size(row, *size);
 
     if (row->get_size == NEVER)
-        return options_fail(ENOPROTOOPT);
+        return options_fail(row->check == check_auth ? EOPNOTSUPP : ENOPROTOOPT);
     if (row->name == LX_HMAC_IDENT && check_auth(sock, NULL) == -1)
         return -1;
     if (given == 0)
@@ -926,11 +996,10 @@ int options_sctp_get(struct sock *sock, int name, void *value, socklen_t *size)
     case LX_EVENTS: return get_events(sock, value, size);
     case LX_GET_PEER_ADDRS:
     case LX_GET_LOCAL_ADDRS: return options_get_addresses(sock, name, value, size);
-    case LX_CONNECTX3: return options_connectx3(sock, value, *size);
     case LX_GET_ASSOC_STATS: /* usrsctp does not count */
-        return options_associated(sock) ? give_zeros(value, size, sizeof(int32_t),
-                                                     sizeof(struct lx_assoc_stats))
-                                        : options_fail(EINVAL);
+        return options_associated(sock)
+                   ? give_zeros(value, size, sizeof(int32_t), sizeof(struct lx_assoc_stats))
+                   : options_fail(EINVAL);
     case LX_INTERLEAVING_SUPPORTED:
         return give_zeros(value, size, sizeof(struct lx_assoc_value),
                           sizeof(struct lx_assoc_value));

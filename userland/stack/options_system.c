@@ -6,7 +6,7 @@
  */
 #include "options_values.h"
 #include <errno.h>
-#include <linux/sockios.h>
+#include <limits.h>
 #include <netinet/ip.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +23,7 @@ struct kept {
 #define LAST_SO SO_RCVMARK /* of Linux 6.1 */
 #define SO_RCVMARK 75
 #define LAST_IP 51
-#define LAST_IPV6 80
-#define IP6T_FIRST 64
+#define LAST_IPV6 79
 
 /* ---- which options, and whose */
 
@@ -36,9 +35,10 @@ static bool is_unknown(int family, int level, int name)
                name == SO_ATTACH_REUSEPORT_CBPF || name == SO_ATTACH_REUSEPORT_EBPF;
     if (level == IPPROTO_IP)
         return name > LAST_IP || name == IP_IPSEC_POLICY || name == IP_XFRM_POLICY;
+    if (family == AF_INET)
+        return name >= 64 && name <= 67;
     return name > LAST_IPV6 || name == IPV6_IPSEC_POLICY || name == IPV6_XFRM_POLICY ||
-           (name >= IP6T_FIRST && family == AF_INET) || name == 64 || name == 65 || name == 68 ||
-           name == 69 || name == 80;
+           name == 64 || name == 65 || name == 68 || name == 69;
 }
 
 /* A TCP socket has no groups, and another idea of what its state allows: that one is of UDP. */
@@ -60,6 +60,8 @@ static bool is_inherited(const struct kept *kept)
         return kept->name == IP_TTL || kept->name == IP_MTU_DISCOVER;
     switch (kept->name) {
     case SO_PRIORITY:
+    case SO_PASSCRED:
+    case SO_PASSSEC:
     case SO_REUSEPORT:
     case SO_RCVLOWAT:
     case SO_MARK:
@@ -76,16 +78,31 @@ static bool is_inherited(const struct kept *kept)
 
 /* ---- the stand-in */
 
-/* What a socket has differently from its birth, or once it has sent a packet. */
-static void adjust(const struct sock *sock, int fd)
+/* Has it tried to connect? */
+static bool has_connected(const struct sock *sock)
+{
+    return sock->values->prepared > 1 ||
+           (sock->values->prepared == 1 && (sock->link != NULL || sock->so == NULL));
+}
+
+static bool is_to_v4(const struct sock *sock)
+{
+    return sock->family == AF_INET || (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
+}
+
+/* What Linux changes on a socket that it has accepted, or sent a packet from. */
+static void adjust(struct sock *sock, int fd)
 {
     int zero = 0, discover = IP_PMTUDISC_DO;
 
-    if (sock->values->prepared == 0) { /* accepted */
+    if (sock->values->adjusted || (sock->values->prepared > 0 && !has_connected(sock)))
+        return;
+    sock->values->adjusted = true;
+    if (sock->values->prepared == 0) {
         setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &zero, sizeof(zero));
         setsockopt(fd, SOL_SOCKET, SO_TXREHASH, &zero, sizeof(zero));
     }
-    if (sock->link != NULL && address_is_v4(&sock->link->remote.ip))
+    if (is_to_v4(sock))
         setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &discover, sizeof(discover));
 }
 
@@ -94,15 +111,16 @@ static int stand_in(struct sock *sock, int level, int name)
     bool datagrams = is_of_datagrams(level, name);
     int *fd = &sock->values->stand_in[datagrams];
 
-    if (*fd != -1)
-        return *fd;
-    *fd = socket(sock->family, (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
-    if (*fd == -1)
-        return -1;
-    for (struct kept *kept = sock->values->kept; kept != NULL; kept = kept->next)
-        if (is_of_datagrams(kept->level, kept->name) == datagrams)
-            setsockopt(*fd, kept->level, kept->name, kept->value, kept->size);
-    adjust(sock, *fd);
+    if (*fd == -1) {
+        *fd = socket(sock->family, (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+        if (*fd == -1)
+            return -1;
+        for (struct kept *kept = sock->values->kept; kept != NULL; kept = kept->next)
+            if (is_of_datagrams(kept->level, kept->name) == datagrams)
+                setsockopt(*fd, kept->level, kept->name, kept->value, kept->size);
+    }
+    if (!datagrams)
+        adjust(sock, *fd);
     return *fd;
 }
 
@@ -156,13 +174,11 @@ void options_system_free(struct option_values *values)
 
 uint8_t options_system_tos(struct sock *sock)
 {
-    bool v4 = sock->family == AF_INET ||
-              (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
-
     if (sock->values->kept == NULL)
         return 0;
-    return (uint8_t)((v4 ? number_of(sock, IPPROTO_IP, IP_TOS)
-                         : number_of(sock, IPPROTO_IPV6, IPV6_TCLASS)) & 0xfc);
+    int tos = is_to_v4(sock) ? number_of(sock, IPPROTO_IP, IP_TOS)
+                             : number_of(sock, IPPROTO_IPV6, IPV6_TCLASS);
+    return (uint8_t)(tos & 0xfc);
 }
 
 static void apply_buffer(struct sock *sock, int name)
@@ -173,9 +189,10 @@ static void apply_buffer(struct sock *sock, int name)
         sock->options.send_buffer = size;
     else
         sock->options.receive_buffer = size;
-    options_stack_set(sock, SOL_SOCKET, name == SO_SNDBUFFORCE ? SO_SNDBUF
-                      : name == SO_RCVBUFFORCE                 ? SO_RCVBUF
-                                                               : name,
+    options_stack_set(sock, SOL_SOCKET,
+                      name == SO_SNDBUFFORCE   ? SO_SNDBUF
+                      : name == SO_RCVBUFFORCE ? SO_RCVBUF
+                                               : name,
                       &size, sizeof(size));
 }
 
@@ -222,23 +239,50 @@ static void apply(struct sock *sock, int level, int name)
 /* ---- set */
 
 /* What TCP would do otherwise. 0: it's no such option. */
-static int refuse(const struct sock *sock, int level, int name, socklen_t size)
+static int refuse(const struct sock *sock, int level, int name, const void *value, socklen_t size)
 {
+    int number = 0;
+
+    if (size >= sizeof(number))
+        memcpy(&number, value, sizeof(number));
     if (level == SOL_SOCKET && size >= sizeof(int) && (name == SO_PEEK_OFF || name == SO_ZEROCOPY))
         return EOPNOTSUPP;
-    if (level == IPPROTO_IPV6 && name == IPV6_ADDRFORM && size >= sizeof(int))
-        return 0;
+    if (level == IPPROTO_IPV6 && name == IPV6_ADDRFORM && number == AF_INET)
+        return ENOPROTOOPT;
     if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && sock->port != 0 && sock->family == AF_INET6)
         return EINVAL;
     return is_unknown(sock->family, level, name) ? ENOPROTOOPT : 0;
 }
 
+/* Newer kernels' TCP sockets do not have all of these, or not as they are set. */
+static bool is_only_kept(int level, int name)
+{
+    return level == SOL_SOCKET &&
+           (name == SO_PASSCRED || name == SO_PASSSEC || name == SO_RCVLOWAT);
+}
+
+static int keep_number(struct sock *sock, int name, const void *value, socklen_t size)
+{
+    int number;
+
+    if (size < sizeof(number))
+        return options_fail(EINVAL);
+    memcpy(&number, value, sizeof(number));
+    if (name != SO_RCVLOWAT)
+        number = number != 0;
+    else if (number <= 0)
+        number = number < 0 ? INT_MAX : 1;
+    return keep(sock->values, SOL_SOCKET, name, &number, sizeof(number));
+}
+
 int options_system_set(struct sock *sock, int level, int name, const void *value, socklen_t size)
 {
-    int error = refuse(sock, level, name, size);
+    int error = refuse(sock, level, name, value, size);
 
     if (error != 0)
         return options_fail(error);
+    if (is_only_kept(level, name))
+        return keep_number(sock, name, value, size);
     int fd = stand_in(sock, level, name);
     if (fd == -1 || setsockopt(fd, level, name, value, size) == -1 ||
         keep(sock->values, level, name, value, size) == -1)
@@ -278,12 +322,22 @@ static bool knows_socket(struct sock *sock, int name, int *number)
     }
 }
 
+static int get_kept(const struct sock *sock, int name, void *value, socklen_t *size)
+{
+    int number = name == SO_RCVLOWAT;
+
+    for (const struct kept *kept = sock->values->kept; kept != NULL; kept = kept->next)
+        if (kept->level == SOL_SOCKET && kept->name == name)
+            memcpy(&number, kept->value, sizeof(number));
+    return give(&number, sizeof(number), value, size);
+}
+
 static int get_peer_name(struct sock *sock, void *value, socklen_t *size)
 {
     struct sockaddr_storage address;
     struct address peer = sock_peer(sock);
 
-    if (!options_associated(sock))
+    if (sock->link == NULL)
         return options_fail(ENOTCONN);
     if (sock_write_address(sock, &peer, &address) < *size)
         return options_fail(EINVAL);
@@ -310,12 +364,29 @@ static int get_mtu(struct sock *sock, int name, void *value, socklen_t *size)
                                 : give(&mtu, sizeof(mtu), value, size);
 }
 
+/* The kernel's own SCTP says that it knows ECN, in the packets that it sends. */
+static void add_ecn(void *value, socklen_t size)
+{
+    const int ect0 = 2;
+    int tos;
+
+    if (size == sizeof(tos)) {
+        memcpy(&tos, value, sizeof(tos));
+        tos |= ect0;
+        memcpy(value, &tos, sizeof(tos));
+    } else if (size > 0) {
+        *(uint8_t *)value |= (uint8_t)ect0;
+    }
+}
+
 int options_system_get(struct sock *sock, int level, int name, void *value, socklen_t *size)
 {
     int number;
 
     if (level == SOL_SOCKET && knows_socket(sock, name, &number))
         return give(&number, sizeof(number), value, size);
+    if (is_only_kept(level, name))
+        return get_kept(sock, name, value, size);
     if (level == SOL_SOCKET && name == SO_PEERNAME)
         return get_peer_name(sock, value, size);
     if ((level == IPPROTO_IP && name == IP_MTU) ||
@@ -329,5 +400,11 @@ int options_system_get(struct sock *sock, int level, int name, void *value, sock
          (name == IPV6_ADDRFORM || name == IPV6_ROUTER_ALERT)))
         return options_fail(ENOPROTOOPT);
     int fd = stand_in(sock, level, name);
-    return fd == -1 ? -1 : getsockopt(fd, level, name, value, size);
+    if (fd == -1 || getsockopt(fd, level, name, value, size) == -1)
+        return -1;
+    if ((level == IPPROTO_IP && name == IP_TOS && has_connected(sock) && is_to_v4(sock)) ||
+        (level == IPPROTO_IPV6 && name == IPV6_TCLASS && sock->family == AF_INET6 &&
+         (sock->values->prepared == 0 || has_connected(sock))))
+        add_ecn(value, *size);
+    return 0;
 }

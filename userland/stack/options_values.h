@@ -21,7 +21,7 @@ struct path_values {
 
 struct shared_values { /* by the socket and its association */
     uint32_t rto_initial, rto_max, rto_min, cookie_life;
-    uint32_t context, max_burst, max_segment, stream_reset, scheduler, expose_failed;
+    uint32_t context, max_burst, max_segment, stream_reset, scheduler, expose_failed, ecn;
     struct lx_sndrcvinfo send;
     uint16_t retransmissions, events;
     struct path_values path;
@@ -34,10 +34,11 @@ struct option_values {
     struct path_values path;
     bool has_association; /* association and path have been filled in */
     uint32_t nodelay, no_fragments, interleave, delivery_point, adaptation, auto_asconf;
-    uint32_t partial_reliability, reconfiguration, asconf, auth, ecn;
+    uint32_t partial_reliability, reconfiguration, asconf, auth;
     struct lx_initmsg init;
     uint64_t touched;  /* rows of the table in options_sctp.c that were set */
-    unsigned prepared; /* usrsctp sockets so far */
+    unsigned prepared; /* usrsctp sockets so far; 0: it is an accepted one */
+    bool adjusted;     /* options_system.c */
     int stand_in[2];   /* options_system.c */
     struct kept *kept;
 };
@@ -59,6 +60,7 @@ union option_value {
     struct lx_paddrthlds thresholds;
     struct lx_default_prinfo prinfo;
     struct lx_prstatus abandoned;
+    struct lx_stream_value stream;
     struct lx_probeinterval probe;
     struct lx_reset_streams reset;
     struct sctp_authkey key;
@@ -69,7 +71,7 @@ int options_fail(int error);                /* sets errno; -1 */
 bool options_associated(struct sock *sock); /* for Linux: sctp_id2assoc finds one */
 /* The association's if there is one, else the socket's. */
 struct shared_values *options_shared(struct sock *sock);
-struct path_values *options_path(struct sock *sock); /* likewise */
+struct path_values *options_path(struct sock *sock);  /* likewise */
 struct sctp_status options_status(struct sock *sock); /* all zeros without an association */
 
 /* ---- options_sctp.c: level IPPROTO_SCTP */
@@ -80,7 +82,6 @@ void options_sctp_apply_all(struct sock *sock, struct socket *so); /* what was s
 /* ---- options_addresses.c: of that level, lists of addresses */
 int options_bindx(struct sock *sock, int name, const void *value, size_t size);
 int options_connectx(struct sock *sock, const void *value, size_t size);
-int options_connectx3(struct sock *sock, const void *value, size_t size);
 int options_get_addresses(struct sock *sock, int name, void *value, socklen_t *size);
 
 /* ---- options_apply.c: usrsctp is told of an option, or a number of that option */

@@ -227,7 +227,8 @@ static int set_up_accepted(struct sock *sock, struct sock *listener, struct sock
     sock->addresses = malloc(sizeof(sock->addresses[0]));
     if (sock->addresses == NULL)
         return -1;
-    options_inherit(sock, listener);
+    if (options_inherit(sock, listener) == -1)
+        return -1;
     adopt(sock, so);
     sock->link = peer->sconn_addr;
     wire_hold(sock->link);
