@@ -104,6 +104,7 @@ int options_inherit(struct sock *sock, const struct sock *listener)
     sock->values = values;
     sock->options = listener->options;
     sock->options.reuse_port = false;
+    sock->options.wishes.mark = 0;
     *values = *listener->values;
     values->has_association = values->adjusted = false;
     values->prepared = 0;

@@ -21,7 +21,10 @@ int options_inherit(struct sock *sock, const struct sock *listener);
 void options_free(struct sock *sock);
 
 int32_t options_association_id(struct sock *sock);
-uint32_t options_fragment_size(struct sock *sock);  /* of a message in one packet */
+uint32_t options_fragment_size(struct sock *sock); /* of a message in one packet */
+/* For wire.h: of the socket with these ports, what it wants of its packets. */
+const struct wire_wishes *options_wishes(const struct link *link, uint16_t port,
+                                         uint16_t peer_port);
 uint16_t options_udp_port(const struct sock *sock); /* the peer's, or 0 */
 
 #endif

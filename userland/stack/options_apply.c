@@ -113,6 +113,9 @@ static void apply_path(struct sock *sock, const struct path_values *path, struct
     to.spp_dscp = path->flags & LX_SPP_DSCP ? path->dscp : options_system_tos(sock);
     tell(so, SCTP_PEER_ADDR_PARAMS, &to, sizeof(to));
     apply_mtu(sock, path, so);
+    sock->options.wishes.fragments = path->flags & LX_SPP_PMTUD_DISABLE;
+    if (sock->options.wishes.fragments)
+        options_system_wish();
     apply_sack(path, so);
 }
 

@@ -5,6 +5,7 @@
  * state that the stand-in has not, the answer is given here.
  */
 #include "options_values.h"
+#include "ports.h"
 #include <errno.h>
 #include <limits.h>
 #include <netinet/ip.h>
@@ -196,6 +197,31 @@ static void apply_buffer(struct sock *sock, int name)
                       &size, sizeof(size));
 }
 
+static bool anybody_wishes;
+
+void options_system_wish(void)
+{
+    anybody_wishes = true;
+}
+
+const struct wire_wishes *options_wishes(const struct link *link, uint16_t port, uint16_t peer_port)
+{
+    bool taken;
+
+    if (!anybody_wishes)
+        return NULL;
+    const struct sock *sock = ports_find(port, link, peer_port);
+    if (sock == NULL && link->side == WIRE_LISTEN)
+        sock = ports_find_listener(port, &link->local, &taken);
+    return sock == NULL ? NULL : &sock->options.wishes;
+}
+
+static void apply_wish(struct sock *sock, int level, int name, uint32_t *wish)
+{
+    *wish = (uint32_t)number_of(sock, level, name);
+    options_system_wish();
+}
+
 static void read_back(struct sock *sock, int name, void *value, socklen_t size)
 {
     getsockopt(stand_in(sock, SOL_SOCKET, name), SOL_SOCKET, name, value, &size);
@@ -210,6 +236,17 @@ static void apply_socket(struct sock *sock, int name)
     case SO_SNDBUFFORCE: apply_buffer(sock, SO_SNDBUF); break;
     case SO_RCVBUF:
     case SO_RCVBUFFORCE: apply_buffer(sock, SO_RCVBUF); break;
+    case SO_MARK: apply_wish(sock, SOL_SOCKET, name, &options->wishes.mark); break;
+    case SO_BINDTODEVICE:
+    case SO_BINDTOIFINDEX:
+        apply_wish(sock, SOL_SOCKET, SO_BINDTOIFINDEX, &options->wishes.device);
+        break;
+    case SO_TIMESTAMP:
+    case SO_TIMESTAMPNS:
+    case SO_TIMESTAMP_NEW:
+    case SO_TIMESTAMPNS_NEW:
+        options->stamps = number_of(sock, SOL_SOCKET, name) != 0 ? (uint32_t)name : 0;
+        break;
     case SO_REUSEADDR: options->reuse_address = number_of(sock, SOL_SOCKET, name) != 0; break;
     case SO_REUSEPORT: options->reuse_port = number_of(sock, SOL_SOCKET, name) != 0; break;
     case SO_LINGER: read_back(sock, name, &options->linger, sizeof(options->linger)); break;
@@ -232,6 +269,9 @@ static void apply(struct sock *sock, int level, int name)
     if ((level == IPPROTO_IP && name == IP_TOS) || (level == IPPROTO_IPV6 && name == IPV6_TCLASS))
         if (sock->so != NULL)
             options_apply(sock, sock->so, LX_PEER_ADDR_PARAMS);
+    if ((level == IPPROTO_IP && name == IP_TTL) ||
+        (level == IPPROTO_IPV6 && name == IPV6_UNICAST_HOPS))
+        apply_wish(sock, level, name, &sock->options.wishes.ttl);
     if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
         sock->options.v6only = number_of(sock, level, name) != 0;
 }

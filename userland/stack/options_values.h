@@ -96,5 +96,6 @@ int options_system_get(struct sock *sock, int level, int name, void *value, sock
 void options_system_inherit(struct sock *sock, const struct sock *listener);
 void options_system_free(struct option_values *values);
 uint8_t options_system_tos(struct sock *sock);
+void options_system_wish(void); /* from now on packets are asked for wishes */
 
 #endif
