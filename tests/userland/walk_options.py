@@ -1,11 +1,12 @@
 """Walks through every socket option of a one-to-one SCTP socket: levels, numbers, sizes, states,
 addresses; sets and gets. Prints a line per answer, for test_userland_options.py to compare.
 
-    usage: walk_options.py [LEVEL [OPTION]]
+    usage: walk_options.py [--short] [LEVEL [OPTION]]
+
+Options are numbers here, as in the kernel: include/uapi/linux/sctp.h, asm-generic/socket.h, in.h, in6.h.
 """
 import ctypes
 import errno
-import os
 import re
 import socket
 import struct
@@ -23,8 +24,8 @@ LEVELS = {"SOCKET": (socket.SOL_SOCKET, 76), "IP": (socket.IPPROTO_IP, 64),
           "IPV6": (socket.IPPROTO_IPV6, 81), "SCTP": (pair.SCTP, 136), "TCP": (socket.IPPROTO_TCP, 3)}
 
 # Not walked: filters and policies name memory of the program's, or other things of the kernel's.
-POINTERS = {("SOCKET", name) for name in (26, 27, 50, 51, 52, 62)} | {("IP", 16), ("IP", 17),
-            ("IPV6", 34), ("IPV6", 35), ("SCTP", 111)}
+POINTERS = {("SOCKET", name) for name in (26, 27, 50, 51, 52, 62)} | {
+    ("IP", 16), ("IP", 17), ("IPV6", 34), ("IPV6", 35), ("SCTP", 111)}
 # What differs between two runs, and between two hosts: only the length is compared,
 VOLATILE = {("SOCKET", name) for name in (17, 28, 31, 49, 55, 56, 57, 59, 71)} | {
     ("SCTP", name) for name in (102, 112, 122)}
@@ -35,12 +36,24 @@ STATUS, PEER_ADDR_INFO, ASSOCINFO, MAXSEG, PEER_ADDR_PARAMS, PRIMARY_ADDR = 14, 
 
 def main():
     only = sys.argv[1:]
+    if only[:1] == ["--short"]:
+        only.pop(0)
+        make_short()
     for name, (level, count) in LEVELS.items():
         if only and only[0] != name:
             continue
         for option in range(count):
             if (len(only) < 2 or int(only[1]) == option) and (name, option) not in POINTERS:
                 walk_option(name, level, option)
+
+
+def make_short():
+    global SIZES, STATES, NUMBERS, ADDRESSES
+    SIZES = (0, 3, 4, 8, 16, 156, 512)
+    STATES = ("fresh", "connected")
+    NUMBERS = (0, 1, 7, 1000, -1)
+    ADDRESSES = ("any4", "foreign4", "peer")
+    del FAMILIES["inet6"], FAMILIES["mapped"], LEVELS["TCP"]
 
 
 def walk_option(name, level, option):
@@ -126,6 +139,9 @@ class Subject:
 
     def addresses(self):
         """What an address in an option may be: by what the walk calls it."""
+        return (one for one in self.all_addresses() if ADDRESSES is None or one[0] in ADDRESSES)
+
+    def all_addresses(self):
         yield "unspecified", bytes(128)
         yield "any4", pack(socket.AF_INET, "0.0.0.0", 0)
         yield "any6", pack(socket.AF_INET6, "::", 0)
@@ -168,7 +184,7 @@ def probes(subject, name, level, option):
 
 def inherited(name, level, option):
     """What an accepted socket takes over from the one that listens."""
-    for family in ("inet", "inet6"):
+    for family in FAMILIES.keys() - {"mapped"}:
         for what, value in sets(subject := Subject(family, "fresh"), name, option):
             listener = subject.sock
             put(listener.fileno(), level, option, value)
@@ -216,6 +232,7 @@ def gets(subject, name, option):
 # Of those with an address in it, after the association's id.
 ADDRESS_SIZES = {6: 132, 9: 156, 15: 152, 5: 136, 31: 144, 37: 144, 132: 144, 133: 144}
 ALIGNED = (5, 31, 37, 132, 133)  # 4 bytes of padding behind the id
+ADDRESSES = None  # or those that are walked
 NUMBERS = (0, 1, 2, 3, 5, 7, 64, 100, 255, 256, 500, 501, 512, 1000, 1001, 1280, 5000, 65535, 65536,
            1000000, -1, -2, 0x7fffffff)
 
