@@ -144,3 +144,36 @@ def test_each_packet_of_a_handshake_that_is_lost_costs_the_same(start_server, ru
 
     exchange_over_relay(lose, start_server, run_client, "-W8")
     assert kinds == []
+
+
+WISHES = """
+import socket, struct
+def dscp(sock, dscp):  # SPP_DSCP of SCTP_PEER_ADDR_PARAMS
+    sock.setsockopt(132, 9, bytes(132) + struct.pack("=IHIIIIBx", 0, 0, 0, 0, 0x200, 0, dscp))
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
+listener.bind(("127.0.0.1", 0))
+listener.listen(2)
+plain, marked = (socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132) for _ in range(2))
+marked.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x48)
+marked.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 33)
+for client, message in ((plain, b"plain"), (marked, b"marked")):
+    client.connect(listener.getsockname())
+    accepted = listener.accept()[0]
+    client.send(message)
+    accepted.recv(99)
+    dscp(client, 0x28)
+    client.send(message + b", with DSCP")
+    accepted.recv(99)
+"""
+
+
+def test_packets_are_as_their_socket_wishes(start, build, own_network, capture):
+    captured = capture("udp port 9899", udp_port=None, last="ip[40] == 6")  # closed at the end, with unread data or not
+    status, _, errors = start([sys.executable, "-c", WISHES + "marked.setsockopt(1, 13, struct.pack('ii', 1, 0))"],
+                              [build / "userland" / "withusrsctp"], env={"SCTP_UDP_PORT": "9899"}).finish()
+    assert (status, errors) == (0, "")
+    captured.stop()
+    packets = captured.read("ip.dsfield", "ip.ttl", "data.data", only="sctp.chunk_type == 0")
+    seen = [(int(dsfield, 16) & 0xfc, int(ttl), bytes.fromhex(data).decode())
+            for (dsfield, *_), (ttl, *_), (data, *_) in packets]
+    assert seen == [(0, 64, "plain"), (0x28, 64, "plain, with DSCP"), (0x48, 33, "marked"), (0x28, 33, "marked, with DSCP")]

@@ -73,6 +73,8 @@ struct record_head {
     uint16_t stream, ssn, sctp_flags, policy;
     uint32_t ppid, context, tsn, cumtsn, policy_value;
     int32_t association;
+    uint32_t stamp, nanoseconds; /* SO_TIMESTAMP or one of its kind, or 0; and when it came */
+    uint64_t seconds;
 };
 
 /* A new connection, in a record of a listening socket, with its descriptor (SCM_RIGHTS). */

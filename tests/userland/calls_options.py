@@ -3,6 +3,7 @@ import ctypes
 import errno
 import socket
 import struct
+import time
 
 import pair
 
@@ -46,6 +47,16 @@ class Socket(pair.Case):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 7))
         self.assertEqual(sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8),
                          struct.pack("ii", 1, 7))
+
+    def test_time_stamps(self):
+        server, client = self.pair()
+        for option, divisor in ((29, 10**6), (35, 10**9)):  # SO_TIMESTAMP, SO_TIMESTAMPNS: what turns one on turns the other off
+            server.setsockopt(socket.SOL_SOCKET, option, 1)
+            client.send(b"now")
+            data, ancillary, _, _ = server.recvmsg(99, 99)
+            self.assertEqual((data, [(level, kind) for level, kind, _ in ancillary]), (b"now", [(socket.SOL_SOCKET, option)]))
+            seconds, parts = struct.unpack("ll", ancillary[0][2])
+            self.assertAlmostEqual(seconds + parts / divisor, time.time(), delta=pair.PATIENCE_S)
 
     def test_unknown(self):
         sock = self.keep(pair.new())

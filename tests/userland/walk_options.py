@@ -1,11 +1,13 @@
 """Walks through every socket option of a one-to-one SCTP socket: levels, numbers, sizes, states,
 addresses; sets and gets. Prints a line per answer, for test_userland_options.py to compare.
 
-    usage: walk_options.py [LEVEL [OPTION]]
+    usage: walk_options.py [--short] [LEVEL [OPTION]]
+
+Options are numbers here, as in the kernel: include/uapi/linux/sctp.h, asm-generic/socket.h, in.h, in6.h.
 """
 import ctypes
 import errno
-import os
+import re
 import socket
 import struct
 import sys
@@ -16,28 +18,42 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 ROOM = 512  # of every buffer; sizes go up to it
 SIZES = (0, 1, 3, 4, 7, 8, 11, 12, 15, 16, 20, 31, 32, 40, 104, 132, 136, 140, 144, 148, 152, 156,
          160, 176, 252, 256, 512)
-STATES = ("fresh", "bound", "listening", "connected", "accepted", "ended", "refused")
+STATES = ("fresh", "bound", "bound_to_all", "listening", "connected", "accepted", "ended", "refused")
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6, "mapped": socket.AF_INET6}
 LEVELS = {"SOCKET": (socket.SOL_SOCKET, 76), "IP": (socket.IPPROTO_IP, 64),
           "IPV6": (socket.IPPROTO_IPV6, 81), "SCTP": (pair.SCTP, 136), "TCP": (socket.IPPROTO_TCP, 3)}
 
 # Not walked: filters and policies name memory of the program's, or other things of the kernel's.
-POINTERS = {("SOCKET", name) for name in (26, 27, 50, 51, 52, 62)} | {("IP", 16), ("IP", 17),
-            ("IPV6", 34), ("IPV6", 35), ("SCTP", 111)}
-# What differs between two runs, and between two hosts: only the length is compared.
+POINTERS = {("SOCKET", name) for name in (26, 27, 50, 51, 52, 62)} | {
+    ("IP", 16), ("IP", 17), ("IPV6", 34), ("IPV6", 35), ("SCTP", 111)}
+# What differs between two runs, and between two hosts: only the length is compared,
 VOLATILE = {("SOCKET", name) for name in (17, 28, 31, 49, 55, 56, 57, 59, 71)} | {
-    ("SCTP", name) for name in (102, 108, 109, 110, 112, 122)}
+    ("SCTP", name) for name in (102, 112, 122)}
+# or not even that.
+LISTS = {("SCTP", 108), ("SCTP", 109)}
 STATUS, PEER_ADDR_INFO, ASSOCINFO, MAXSEG, PEER_ADDR_PARAMS, PRIMARY_ADDR = 14, 15, 1, 13, 9, 6
 
 
 def main():
     only = sys.argv[1:]
+    if only[:1] == ["--short"]:
+        only.pop(0)
+        make_short()
     for name, (level, count) in LEVELS.items():
         if only and only[0] != name:
             continue
         for option in range(count):
             if (len(only) < 2 or int(only[1]) == option) and (name, option) not in POINTERS:
                 walk_option(name, level, option)
+
+
+def make_short():
+    global SIZES, STATES, NUMBERS, ADDRESSES
+    SIZES = (0, 3, 4, 8, 16, 156, 512)
+    STATES = ("fresh", "connected")
+    NUMBERS = (0, 1, 7, 1000, -1)
+    ADDRESSES = ("any4", "foreign4", "peer")
+    del FAMILIES["inet6"], FAMILIES["mapped"], LEVELS["TCP"]
 
 
 def walk_option(name, level, option):
@@ -76,6 +92,11 @@ class Subject:
         sock.bind((self.host, 0))
         return sock
 
+    def bound_to_all(self):
+        sock = pair.new(self.family)
+        sock.bind(("", 0))
+        return sock
+
     def listening(self):
         sock = self.bound()
         sock.listen(1)
@@ -83,7 +104,7 @@ class Subject:
 
     def pair(self):
         self.others.append(listener := self.listening())
-        client = pair.new(self.family)
+        client = self.bound()  # to one address: there is one path over UDP
         client.connect(listener.getsockname())
         return listener.accept()[0], client
 
@@ -118,6 +139,9 @@ class Subject:
 
     def addresses(self):
         """What an address in an option may be: by what the walk calls it."""
+        return (one for one in self.all_addresses() if ADDRESSES is None or one[0] in ADDRESSES)
+
+    def all_addresses(self):
         yield "unspecified", bytes(128)
         yield "any4", pack(socket.AF_INET, "0.0.0.0", 0)
         yield "any6", pack(socket.AF_INET6, "::", 0)
@@ -141,7 +165,7 @@ def pack(family, host, port):
 
 def probes(subject, name, level, option):
     fd = subject.sock.fileno()
-    for size in SIZES:
+    for size in SIZES if (name, option) not in LISTS else (0, 7, 8, 512):
         yield f"get[{size}]", show(name, option, *get(fd, level, option, bytes(ROOM), size))
     for what, value in gets(subject, name, option):
         yield f"get {what}", show(name, option, *get(fd, level, option, value, len(value)))
@@ -160,15 +184,15 @@ def probes(subject, name, level, option):
 
 def inherited(name, level, option):
     """What an accepted socket takes over from the one that listens."""
-    for family in ("inet", "inet6"):
+    for family in FAMILIES.keys() - {"mapped"}:
         for what, value in sets(subject := Subject(family, "fresh"), name, option):
             listener = subject.sock
             put(listener.fileno(), level, option, value)
-            if name == "SCTP" and 100 <= option <= 111:
+            if name == "SCTP" and (100 <= option <= 111 or option == 124):
                 continue
             listener.bind((subject.host, 0))
             listener.listen(1)
-            client = pair.new(subject.family)
+            client = subject.bound()
             client.connect(listener.getsockname())
             accepted, _ = listener.accept()
             start = value + bytes(max(0, full(name, option) - len(value)))
@@ -191,7 +215,8 @@ def gets(subject, name, option):
         return
     if option in ADDRESS_SIZES:
         for what, address in subject.addresses():
-            yield what, (bytes(4) + address + bytes(ROOM))[:ADDRESS_SIZES[option]]
+            start = bytes(8 if option in ALIGNED else 4)
+            yield what, (start + address + bytes(ROOM))[:ADDRESS_SIZES[option]]
     if option in (112, 115, 116):
         for policy in (0, 0x10, 0x20, 0x30, 0x40, 0x80, 0x90, 0xffff):
             for stream in (0, 9, 999):
@@ -205,7 +230,9 @@ def gets(subject, name, option):
 
 
 # Of those with an address in it, after the association's id.
-ADDRESS_SIZES = {6: 132, 9: 156, 15: 152, 5: 132, 31: 136, 37: 140, 132: 136, 133: 136}
+ADDRESS_SIZES = {6: 132, 9: 156, 15: 152, 5: 136, 31: 144, 37: 144, 132: 144, 133: 144}
+ALIGNED = (5, 31, 37, 132, 133)  # 4 bytes of padding behind the id
+ADDRESSES = None  # or those that are walked
 NUMBERS = (0, 1, 2, 3, 5, 7, 64, 100, 255, 256, 500, 501, 512, 1000, 1001, 1280, 5000, 65535, 65536,
            1000000, -1, -2, 0x7fffffff)
 
@@ -218,7 +245,8 @@ def sets(subject, name, option):
             yield f"char {number}", struct.pack("B", number)
         yield "two ints 1 2", struct.pack("ii", 1, 2)
         yield "timeval 1.5", struct.pack("qq", 1, 500000)
-        yield "timeval -1.5", struct.pack("qq", -1, 500000)
+        if option != 13:  # SO_LINGER: a matter of the clock's ticks, again
+            yield "timeval -1.5", struct.pack("qq", -1, 500000)
         yield "timeval 1.1000000", struct.pack("qq", 1, 1000000)
         yield "lo", b"lo\0"
         yield "nosuch", b"nosuch0\0"
@@ -238,8 +266,8 @@ def numbers(_, option):
 
 
 def rtoinfo(*_):
-    for three in ((500, 5000, 200), (0, 0, 0), (1, 5000, 200), (9000, 5000, 200), (500, 100, 200),
-                  (0, 100, 0), (0, 0, 90000), (100, 200000, 0), (0, 200000, 200000), (0, 1, 1)):
+    for three in ((500, 5000, 200), (0, 0, 0), (10, 5000, 200), (9000, 5000, 200), (500, 100, 200),
+                  (0, 100, 0), (0, 0, 90000), (100, 200000, 0), (0, 200000, 200000), (0, 10, 10)):
         yield f"initial, max, min {three}", struct.pack("iIII", 0, *three)
 
 
@@ -257,7 +285,7 @@ def with_address(rest):
     def generate(subject, option):
         for what, address in subject.addresses():
             for how, value in rest(option):
-                yield f"{what} {how}", struct.pack("i", 0) + address + value
+                yield f"{what} {how}", bytes(8 if option in ALIGNED else 4) + address + value
     return generate
 
 
@@ -281,8 +309,8 @@ def paddrparams(_):
     yield one(label=0x7fffffff, flags=0x100)
     yield one(dscp=0x28, flags=0x200)
     yield one(dscp=0xff, flags=0x200)
-    yield one(interval=1234, most=4, mtu=1300, sack=150, flags=0x331, label=5, dscp=0x48)
-    text, value = one(interval=4321, flags=1)
+    yield one(interval=1240, most=4, mtu=1300, sack=150, flags=0x331, label=5, dscp=0x48)
+    text, value = one(interval=4320, flags=1)
     yield "old: " + text, value[:-4]
     text, value = one(flags=0x200)
     yield "old: " + text, value[:-4]
@@ -290,11 +318,11 @@ def paddrparams(_):
 
 def thresholds(option):
     for most, failed, closed in ((3, 2, 2), (0, 0, 0), (4, 3, 1), (0xffff, 0xffff, 0xffff)):
-        yield f"{most} {failed} {closed}", struct.pack("HHH", most, failed, closed)[:4 if option == 31 else 6]
+        yield f"{most} {failed} {closed}", struct.pack("HHHxx", most, failed, closed)
 
 
 def sack(*_):
-    for number in (0, 1, 100, 500, 501):
+    for number in (0, 10, 100, 500, 501):
         yield f"old {number}", struct.pack("iI", 0, number)
     for delay, frequency in ((0, 0), (100, 0), (0, 1), (0, 2), (300, 5), (501, 2), (0, 0xffffffff), (400, 1)):
         yield f"{delay} {frequency}", struct.pack("iII", 0, delay, frequency)
@@ -376,12 +404,12 @@ def stream_values(*_):
 
 def probe_interval(_):
     for number in (0, 1, 4999, 5000, 60000):
-        yield f"{number}", struct.pack("I", number)
+        yield f"{number}", struct.pack("I4x", number)
 
 
 def udp_port(_):
     for port in (0, 9899, 65535):
-        yield f"{port}", struct.pack("!H2x", port)
+        yield f"{port}", struct.pack("!H6x", port)
 
 
 def no_more(_):
@@ -418,9 +446,13 @@ def show(name, option, error, value):
         return errno.errorcode[error]
     if (name, option) in VOLATILE:
         return f"{len(value)} bytes"
+    if (name, option) in LISTS:
+        return "a list"
+    if name == "SOCKET" and option in (7, 8) and len(value) == 4:  # net.core.wmem_max, rmem_max
+        value = min(value, struct.pack("i", 262144), key=lambda packed: struct.unpack("i", packed))
     if name == "SCTP":
         value = STEADY.get(option, lambda value: value)(value)
-    return f"{len(value)} {value.hex().rstrip('0')}"
+    return f"{len(value)} {ZEROS.sub('..', value.hex(' '))}"
 
 
 def hide(*ranges):
@@ -431,12 +463,21 @@ def hide(*ranges):
     return hidden
 
 
+ZEROS = re.compile("00( 00){3,}")
+
+
+def hide_large(value):
+    """What the path MTU allows."""
+    size = struct.unpack("i", value[-4:])[0] if len(value) >= 4 else 0
+    return value if size < 10000 else value[:-4] + b"path"
+
+
 # By option: where in its struct are ports, windows, round trips.
 STEADY = {
     STATUS: hide((0, 4), (8, 12), (20, 28), (30, 32), (32, 34), (52, 54), (176 - 20, 176)),
-    PEER_ADDR_INFO: hide((0, 4), (6, 8), (136, 152)), PRIMARY_ADDR: hide((6, 8)),
-    ASSOCINFO: hide((8, 16)), PEER_ADDR_PARAMS: hide((6, 8), (138, 142)), MAXSEG: lambda value: value,
-    31: hide((6, 8)), 37: hide((6, 8)), 132: hide((6, 8)), 133: hide((6, 8)),
+    PEER_ADDR_INFO: hide((0, 4), (6, 8), (136, 152)), PRIMARY_ADDR: hide((6, 8), (28, 32)),
+    ASSOCINFO: hide((6, 16)), PEER_ADDR_PARAMS: hide((6, 8), (138, 142)), MAXSEG: hide_large,
+    31: hide((10, 12)), 37: hide((10, 12)), 132: hide((10, 12)), 133: hide((10, 12)),
 }
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 
 #define SEND_BUFFER_MIN 4096 /* no send buffer is smaller */
-#define REST_TIMEOUT_MS 100 /* the rest of a message follows at once, unless it is very long */
+#define REST_TIMEOUT_MS 100  /* the rest of a message follows at once, unless it is very long */
 
 /* ---- vectors */
 
@@ -139,8 +139,8 @@ static int take_control(const struct msghdr *message, struct send_info *info)
         return 0;
     for (struct cmsghdr *control = CMSG_FIRSTHDR(&walk); control != NULL;
          control = CMSG_NXTHDR(&walk, control)) {
-        size_t room = message->msg_controllen -
-                      (size_t)((char *)control - (char *)message->msg_control);
+        size_t room =
+            message->msg_controllen - (size_t)((char *)control - (char *)message->msg_control);
         if (control->cmsg_len < sizeof(*control) || control->cmsg_len > room) {
             errno = EINVAL;
             return -1;
@@ -199,16 +199,15 @@ static bool peer_has_ended(int fd)
 static int ask_whether_to_send(int fd, const struct msghdr *message, ssize_t size,
                                const struct send_info *info)
 {
-    struct request request = {.kind = REQUEST_MAY_SEND,
-                              .stream = info->head.stream,
-                              .message_size = (uint32_t)size};
+    struct request request = {
+        .kind = REQUEST_MAY_SEND, .stream = info->head.stream, .message_size = (uint32_t)size};
 
     if (info->has_init) {
         request.flags |= REQUEST_HAS_INIT;
         memcpy(request.init, &info->init, sizeof(request.init));
     }
-    return ask(fd, &request, message->msg_name, message->msg_name == NULL ? 0 : message->msg_namelen,
-               NULL);
+    return ask(fd, &request, message->msg_name,
+               message->msg_name == NULL ? 0 : message->msg_namelen, NULL);
 }
 
 /* The stack knows what the association has ended of. */
@@ -295,8 +294,8 @@ ssize_t send_message(int fd, int marks, const struct msghdr *message, int flags)
 
 /* ---- ancillary data of a receive */
 
-static void put_control(struct msghdr *message, size_t *used, int type, const void *data,
-                        size_t size)
+static void put_any_control(struct msghdr *message, size_t *used, int level, int type,
+                            const void *data, size_t size)
 {
     size_t room = message->msg_control == NULL ? 0 : message->msg_controllen - *used;
 
@@ -306,12 +305,30 @@ static void put_control(struct msghdr *message, size_t *used, int type, const vo
         return;
     if (room < CMSG_LEN(size)) /* what there is room for (net/core/scm.c, put_cmsg) */
         size = room - CMSG_LEN(0);
-    struct cmsghdr control = {
-        .cmsg_level = IPPROTO_SCTP, .cmsg_type = type, .cmsg_len = CMSG_LEN(size)};
+    struct cmsghdr control = {.cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(size)};
     char *at = (char *)message->msg_control + *used;
     memcpy(at, &control, sizeof(control));
     memcpy(at + CMSG_LEN(0), data, size);
     *used += room < CMSG_SPACE(size) ? room : CMSG_SPACE(size);
+}
+
+static void put_control(struct msghdr *message, size_t *used, int type, const void *data,
+                        size_t size)
+{
+    put_any_control(message, used, IPPROTO_SCTP, type, data, size);
+}
+
+static void put_time(const struct record_head *head, struct msghdr *message, size_t *used)
+{
+    int name = (int)head->stamp;
+    bool micro = name == SO_TIMESTAMP || name == SO_TIMESTAMP_NEW;
+    long time[2] = {(long)head->seconds, (long)head->nanoseconds / (micro ? 1000 : 1)};
+    int64_t new_time[2] = {time[0], time[1]};
+
+    if (name == SO_TIMESTAMP || name == SO_TIMESTAMPNS)
+        put_any_control(message, used, SOL_SOCKET, name, time, sizeof(time));
+    else if (name != 0)
+        put_any_control(message, used, SOL_SOCKET, name, new_time, sizeof(new_time));
 }
 
 static void put_next(int fd, struct msghdr *message, size_t *used)
@@ -368,6 +385,7 @@ static void put_ancillary(int fd, int marks, const struct record_head *head, boo
 {
     bool is_message = (head->flags & HEAD_NOTIFICATION) == 0;
 
+    put_time(head, message, used);
     if ((marks & MARK_NXTINFO) && !peeked)
         put_next(fd, message, used);
     if ((marks & MARK_RCVINFO) && is_message)
@@ -425,15 +443,16 @@ static struct part receive_part(int fd, int *marks, struct iovec *parts, size_t 
                                 int flags)
 {
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
-    bool whole = room >= CHUNK_SIZE && (*marks & (MARK_PARTS | MARK_HEAD)) == 0 && (flags & MSG_PEEK) == 0;
+    bool whole =
+        room >= CHUNK_SIZE && (*marks & (MARK_PARTS | MARK_HEAD)) == 0 && (flags & MSG_PEEK) == 0;
     int begin = *marks & MARK_PARTS ? peek_offset(fd) : 0;
     struct part part = {.size = LIBC(recvmsg)(fd, &message, whole ? flags : flags | MSG_PEEK)};
 
     if (part.size <= 0)
         return part;
     part.record_ends = (message.msg_flags & MSG_TRUNC) == 0;
-    part.message_ends = part.record_ends && (begin + part.size != CHUNK_SIZE ||
-                                             (message.msg_flags & MSG_CTRUNC) != 0);
+    part.message_ends = part.record_ends &&
+                        (begin + part.size != CHUNK_SIZE || (message.msg_flags & MSG_CTRUNC) != 0);
     if (whole)
         return part;
     if (flags & MSG_PEEK)
@@ -645,7 +664,8 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
     if ((marks & MARK_CONNECTED) == 0) {
         got = -1;
         if ((marks & MARK_HEAD) && room > 0) /* notifications come without an association, too */
-            got = receive_any(fd, &marks, message, (size_t)room, MSG_DONTWAIT | wanted, &end, &used);
+            got =
+                receive_any(fd, &marks, message, (size_t)room, MSG_DONTWAIT | wanted, &end, &used);
         if (got > 0)
             return finish_receive(fd, message, got, end, flags, used);
         int may = ask_whether_to_receive(fd, flags);
@@ -724,7 +744,8 @@ static int take_connection(int fd, int flags, struct record_connection *connecti
 
     if (reserve_descriptor(fd) == -1)
         return -1;
-    ssize_t got = LIBC(recvmsg)(fd, &record, MSG_DONTWAIT | (flags & SOCK_CLOEXEC ? MSG_CMSG_CLOEXEC : 0));
+    ssize_t got =
+        LIBC(recvmsg)(fd, &record, MSG_DONTWAIT | (flags & SOCK_CLOEXEC ? MSG_CMSG_CLOEXEC : 0));
     if (got == -1)
         return -1;
     struct cmsghdr *head = CMSG_FIRSTHDR(&record);

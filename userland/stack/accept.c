@@ -86,8 +86,7 @@ void accept_connections(struct sock *listener)
     int fd;
 
     while ((so = usrsctp_accept(listener->so, (struct sockaddr *)&peer, &size)) != NULL) {
-        struct sock *sock =
-            size < sizeof(peer) ? NULL : sock_accepted(listener, so, &peer, &fd);
+        struct sock *sock = size < sizeof(peer) ? NULL : sock_accepted(listener, so, &peer, &fd);
         if (sock == NULL)
             usrsctp_close(so);
         else

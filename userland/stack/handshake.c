@@ -8,8 +8,7 @@ void handshake_bound_rto(struct sock *sock, bool before)
     static bool is_bound;
 
     if (before) {
-        is_bound =
-            options_stack_get(sock, IPPROTO_SCTP, SCTP_RTOINFO, &usual, sizeof(usual)) == 0;
+        is_bound = options_stack_get(sock, IPPROTO_SCTP, SCTP_RTOINFO, &usual, sizeof(usual)) == 0;
         struct sctp_rtoinfo bounded = usual;
         bounded.srto_max = bounded.srto_initial;
         if (is_bound)

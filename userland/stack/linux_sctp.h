@@ -19,6 +19,7 @@ enum lx_option {
     LX_INITMSG = 2,
     LX_NODELAY = 3,
     LX_AUTOCLOSE = 4,
+    LX_SET_PEER_PRIMARY_ADDR = 5,
     LX_PRIMARY_ADDR = 6,
     LX_ADAPTATION_LAYER = 7,
     LX_DISABLE_FRAGMENTS = 8,
@@ -34,27 +35,52 @@ enum lx_option {
     LX_FRAGMENT_INTERLEAVE = 18,
     LX_PARTIAL_DELIVERY_POINT = 19,
     LX_MAX_BURST = 20,
+    LX_AUTH_CHUNK = 21,
+    LX_HMAC_IDENT = 22,
+    LX_AUTH_KEY = 23,
+    LX_AUTH_ACTIVE_KEY = 24,
+    LX_AUTH_DELETE_KEY = 25,
+    LX_PEER_AUTH_CHUNKS = 26,
+    LX_LOCAL_AUTH_CHUNKS = 27,
     LX_GET_ASSOC_NUMBER = 28,
     LX_GET_ASSOC_ID_LIST = 29,
+    LX_AUTO_ASCONF = 30,
+    LX_PEER_ADDR_THLDS = 31,
     LX_RECVRCVINFO = 32,
     LX_RECVNXTINFO = 33,
     LX_DEFAULT_SNDINFO = 34,
+    LX_AUTH_DEACTIVATE_KEY = 35,
     LX_REUSE_PORT = 36,
+    LX_PEER_ADDR_THLDS_V2 = 37,
     LX_BINDX_ADD = 100,
     LX_BINDX_REM = 101,
     LX_PEELOFF = 102,
+    LX_CONNECTX_OLD = 107,
     LX_GET_PEER_ADDRS = 108,
     LX_GET_LOCAL_ADDRS = 109,
     LX_CONNECTX = 110,
     LX_CONNECTX3 = 111,
+    LX_GET_ASSOC_STATS = 112,
     LX_PR_SUPPORTED = 113,
     LX_DEFAULT_PRINFO = 114,
+    LX_PR_ASSOC_STATUS = 115,
+    LX_PR_STREAM_STATUS = 116,
     LX_RECONFIG_SUPPORTED = 117,
+    LX_ENABLE_STREAM_RESET = 118,
+    LX_RESET_STREAMS = 119,
+    LX_RESET_ASSOC = 120,
+    LX_ADD_STREAMS = 121,
+    LX_PEELOFF_FLAGS = 122,
+    LX_STREAM_SCHEDULER = 123,
+    LX_STREAM_SCHEDULER_VALUE = 124,
+    LX_INTERLEAVING_SUPPORTED = 125,
     LX_EVENT = 127,
     LX_ASCONF_SUPPORTED = 128,
     LX_AUTH_SUPPORTED = 129,
     LX_ECN_SUPPORTED = 130,
+    LX_EXPOSE_POTENTIALLY_FAILED_STATE = 131,
     LX_REMOTE_UDP_ENCAPS_PORT = 132,
+    LX_PLPMTUD_PROBE_INTERVAL = 133,
 };
 
 enum lx_cmsg {
@@ -183,6 +209,8 @@ enum lx_spp_flag {
     LX_SPP_SACKDELAY_ENABLE = 0x020,
     LX_SPP_SACKDELAY_DISABLE = 0x040,
     LX_SPP_HB_TIME_IS_ZERO = 0x080,
+    LX_SPP_IPV6_FLOWLABEL = 0x100,
+    LX_SPP_DSCP = 0x200,
 };
 
 struct lx_sack_info {
@@ -244,6 +272,50 @@ struct lx_udpencaps {
     int32_t assoc_id;
     struct sockaddr_storage address;
     uint16_t port;
+};
+
+struct lx_paddrthlds { /* without cpthld: the older form */
+    int32_t assoc_id;
+    struct sockaddr_storage address;
+    uint16_t pathmaxrxt, pathpfthld, pathcpthld;
+};
+
+struct lx_probeinterval {
+    int32_t assoc_id;
+    struct sockaddr_storage address;
+    uint32_t interval;
+};
+
+enum lx_pr_policy { LX_PR_TTL = 0x10, LX_PR_RTX = 0x20, LX_PR_PRIO = 0x30, LX_PR_ALL = 0x80 };
+
+struct lx_prstatus {
+    int32_t assoc_id;
+    uint16_t sid, policy;
+    uint64_t abandoned_unsent, abandoned_sent;
+};
+
+enum lx_scheduler { LX_SS_FCFS, LX_SS_PRIO, LX_SS_RR };
+
+struct lx_stream_value {
+    int32_t assoc_id;
+    uint16_t stream_id, stream_value;
+};
+
+struct lx_reset_streams {
+    int32_t assoc_id;
+    uint16_t flags, number_streams, stream_list[];
+};
+
+struct lx_add_streams {
+    int32_t assoc_id;
+    uint16_t instrms, outstrms;
+};
+
+struct lx_assoc_stats {
+    int32_t assoc_id;
+    struct sockaddr_storage obs_rto_ipaddr;
+    uint64_t maxrto, isacks, osacks, opackets, ipackets, rtxchunks, outofseqtsns, idupchunks,
+        gapcnt, ouodchunks, iuodchunks, oodchunks, iodchunks, octrlchunks, ictrlchunks;
 };
 
 enum lx_assoc_state { LX_CANT_STR_ASSOC = 4 };

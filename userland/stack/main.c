@@ -40,6 +40,7 @@
 #include "handshake.h"
 #include "list.h"
 #include "loop.h"
+#include "options.h"
 #include "ports.h"
 #include "socket.h"
 #include "transfer.h"
@@ -55,8 +56,8 @@
 #include <unistd.h>
 
 #define LISTENER_FD 3
-#define TICK_MS 10          /* usrsctp's own resolution */
-#define BUSY_NS 250000000u  /* how long the clock ticks at full speed after something happened */
+#define TICK_MS 10         /* usrsctp's own resolution */
+#define BUSY_NS 250000000u /* how long the clock ticks at full speed after something happened */
 #define QUIET_TICK_MS 50
 #define SWEEP_NS 500000000u
 #define IDLE_NS 1000000000u /* no socket for this long: the stack may end */
@@ -151,6 +152,7 @@ static const struct wire_handlers wire_handlers = {.welcome = is_welcome,
                                                    .handshake = handle_handshake,
                                                    .inner_port = ports_inner,
                                                    .outer_port = ports_outer,
+                                                   .wishes = options_wishes,
                                                    .refused = handle_refusal};
 static const struct sock_handlers sock_handlers = {.records = transfer_records,
                                                    .changed = handle_change,
@@ -235,8 +237,7 @@ static int start_again(void)
     loop_forget(&listener_watch);
     close(listener_watch.fd);
     listener_watch.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener_watch.fd == -1 ||
-        bind(listener_watch.fd, (struct sockaddr *)&name, size) == -1 ||
+    if (listener_watch.fd == -1 || bind(listener_watch.fd, (struct sockaddr *)&name, size) == -1 ||
         listen(listener_watch.fd, SOMAXCONN) == -1)
         return -1;
     start_usrsctp();

@@ -12,14 +12,19 @@ int options_set(struct sock *sock, int level, int name, const void *value, size_
 /* value: what the program's buffer holds, and then what Linux would put there; *size likewise. */
 int options_get(struct sock *sock, int level, int name, void *value, socklen_t *size);
 
-/* usrsctp's own options, kept for the next usrsctp socket of one that is not connected yet. */
+/* usrsctp's own options. */
 int options_stack_set(struct sock *sock, int level, int name, const void *value, size_t size);
 int options_stack_get(struct sock *sock, int level, int name, void *value, size_t size);
 
 int options_prepare(struct sock *sock, struct socket *so); /* a new usrsctp socket */
-void options_inherit(struct sock *sock, const struct sock *listener);
+int options_inherit(struct sock *sock, const struct sock *listener);
 void options_free(struct sock *sock);
 
 int32_t options_association_id(struct sock *sock);
+uint32_t options_fragment_size(struct sock *sock); /* of a message in one packet */
+/* For wire.h: of the socket with these ports, what it wants of its packets. */
+const struct wire_wishes *options_wishes(const struct link *link, uint16_t port,
+                                         uint16_t peer_port);
+uint16_t options_udp_port(const struct sock *sock); /* the peer's, or 0 */
 
 #endif

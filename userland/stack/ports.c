@@ -388,6 +388,16 @@ struct sock *ports_find_listener(uint16_t port, const struct address *local, boo
     return NULL;
 }
 
+struct sock *ports_find(uint16_t port, const struct link *link, uint16_t peer_port)
+{
+    struct sock *sock = buckets[port % BUCKETS];
+
+    while (sock != NULL &&
+           (sock->port != port || sock->link != link || sock->peer_port != peer_port))
+        sock = sock->port_next;
+    return sock;
+}
+
 struct sock *ports_find_connecting(uint16_t port, const struct link *link)
 {
     struct sock *sock = buckets[port % BUCKETS];

@@ -28,6 +28,7 @@ void ports_move(struct sock *from, struct sock *to); /* to takes from's place */
 
 /* Who listens on that port for that local address? taken: somebody does, for another one. */
 struct sock *ports_find_listener(uint16_t port, const struct address *local, bool *taken);
+struct sock *ports_find(uint16_t port, const struct link *link, uint16_t peer_port);
 struct sock *ports_find_connecting(uint16_t port, const struct link *link);
 /* For whom is a new association? 0: for nobody, and that port is the inner one of others. */
 uint16_t ports_inner(uint16_t port, const struct address *local);

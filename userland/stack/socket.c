@@ -4,12 +4,12 @@
 #include "options.h"
 #include "ports.h"
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <linux/sockios.h>
 #include <sys/random.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -231,7 +231,8 @@ static int set_up_accepted(struct sock *sock, struct sock *listener, struct sock
     sock->addresses = malloc(sizeof(sock->addresses[0]));
     if (sock->addresses == NULL)
         return -1;
-    options_inherit(sock, listener);
+    if (options_inherit(sock, listener) == -1)
+        return -1;
     adopt(sock, so);
     sock->link = peer->sconn_addr;
     wire_hold(sock->link);
@@ -250,8 +251,7 @@ struct sock *sock_accepted(struct sock *listener, struct socket *so,
     int ends[2], error;
     uint64_t id;
 
-    if (random_id(&id) == -1 ||
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
+    if (random_id(&id) == -1 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
         return NULL;
     struct sock *sock = new_sock(ends[0], id, listener->family);
     if (sock != NULL && set_up_accepted(sock, listener, so, peer) == 0 &&
@@ -289,8 +289,8 @@ int sock_read_address(const struct sock *sock, const void *bytes, size_t size,
 socklen_t sock_write_address(const struct sock *sock, const struct address *address,
                              struct sockaddr_storage *to)
 {
-    bool as_v4 = sock->family == AF_INET ||
-                 (address_is_v4(&address->ip) && sock->options.v4_unmapped);
+    bool as_v4 =
+        sock->family == AF_INET || (address_is_v4(&address->ip) && sock->options.v4_unmapped);
 
     return address_write(address, as_v4 ? AF_INET : AF_INET6, to);
 }
@@ -382,7 +382,8 @@ uint32_t sock_marks(struct sock *sock)
     const struct socket_options *options = &sock->options;
     uint32_t marks = 0;
 
-    if (options->want_rcvinfo || options->want_nxtinfo || options->subscribed != 0)
+    if (options->want_rcvinfo || options->want_nxtinfo || options->subscribed != 0 ||
+        options->stamps != 0)
         sock->has_heads = true;
 
     if (sock->state == SOCKET_LISTENING)
@@ -550,7 +551,7 @@ static int choose_link(struct sock *sock, const struct address *peer)
     struct address remote = *peer, local;
     uint32_t mtu;
 
-    remote.port = wire_udp_port();
+    remote.port = options_udp_port(sock) != 0 ? options_udp_port(sock) : wire_udp_port();
     if (wire_route(&remote, &local, &mtu) == -1)
         return -1;
     if (!address_is_any(&sock->addresses[0].ip) &&
@@ -728,8 +729,9 @@ void sock_sweep(void)
 void sock_replace(struct sock *old, struct sock *fresh)
 {
     fresh->options = old->options;
-    fresh->replay = old->replay;
-    old->replay = NULL;
+    options_free(fresh);
+    fresh->values = old->values;
+    old->values = NULL;
     fresh->addresses = old->addresses;
     fresh->address_count = old->address_count;
     old->addresses = NULL;
@@ -753,7 +755,9 @@ static int shutdown_unconnected(struct sock *sock, int how)
         sock->shut_read |= how != SHUT_WR;
         sock->shut_write |= how != SHUT_RD;
         if (sock->record_watch.fd != -1)
-            shutdown(sock->record_watch.fd, how == SHUT_RD ? SHUT_WR : how == SHUT_WR ? SHUT_RD : how);
+            shutdown(sock->record_watch.fd, how == SHUT_RD   ? SHUT_WR
+                                            : how == SHUT_WR ? SHUT_RD
+                                                             : how);
     }
     errno = ENOTCONN;
     return -1;

@@ -26,11 +26,13 @@ struct socket_options {
     int send_buffer, receive_buffer; /* as SO_SNDBUF and SO_RCVBUF report them */
     struct linger linger;
     struct timeval receive_timeout, send_timeout;
+    struct wire_wishes wishes;
+    uint32_t stamps; /* SO_TIMESTAMP or one of its kind; 0: messages tell no time */
 };
 
-struct held;    /* transfer.c */
-struct replay;  /* options.c */
-struct control; /* control.c */
+struct held;          /* transfer.c */
+struct option_values; /* options.c */
+struct control;       /* control.c */
 
 struct sock {
     struct watch record_watch; /* first; fd -1 once the stack's end is closed */
@@ -39,18 +41,18 @@ struct sock {
     enum socket_state state;
     struct socket *so; /* usrsctp's; NULL where there is none (any more) */
     struct socket_options options;
-    struct replay *replay; /* options to set again on a new usrsctp socket (options.c) */
+    struct option_values *values; /* options.c */
 
-    int error;             /* SO_ERROR */
-    bool error_reported;   /* usrsctp's own error has been taken: no association any more */
+    int error;           /* SO_ERROR */
+    bool error_reported; /* usrsctp's own error has been taken: no association any more */
     bool was_connected;
-    bool has_filler;       /* the first record, which makes the socket unwritable, is still there */
-    bool waits_for_room;   /* of record_watch.fd: EPOLLOUT */
-    bool has_heads;        /* records begin with heads, or have done so */
-    bool data_is_unread;   /* the program has not read everything since it got data */
-    bool send_is_due;      /* a message that sets up the association is about to come */
-    bool end_is_due;       /* ... and then our end is to be closed */
-    bool end_is_shown;     /* the program sees the end of the file */
+    bool has_filler;     /* the first record, which makes the socket unwritable, is still there */
+    bool waits_for_room; /* of record_watch.fd: EPOLLOUT */
+    bool has_heads;      /* records begin with heads, or have done so */
+    bool data_is_unread; /* the program has not read everything since it got data */
+    bool send_is_due;    /* a message that sets up the association is about to come */
+    bool end_is_due;     /* ... and then our end is to be closed */
+    bool end_is_shown;   /* the program sees the end of the file */
     bool shut_read, shut_write;
     bool peer_ended;       /* the peer's SHUTDOWN came before ours */
     bool drained;          /* after shut_write: all that the program has sent has gone to usrsctp */
@@ -102,8 +104,8 @@ struct sock *sock_first(void); /* of all, by sock->next */
 struct sock *sock_open(int fd, uint64_t id, int family);
 struct sock *sock_find(uint64_t id);
 /* An association has come in over usrsctp's socket of a listener. *fd: the program's end. */
-struct sock *sock_accepted(struct sock *listener, struct socket *so, const struct sockaddr_conn *peer,
-                           int *fd);
+struct sock *sock_accepted(struct sock *listener, struct socket *so,
+                           const struct sockaddr_conn *peer, int *fd);
 int sock_bind(struct sock *sock, const struct address *address);
 int sock_listen(struct sock *sock, int backlog);
 /* Sends INIT; 0: the association is being set up. */
@@ -128,7 +130,7 @@ int sock_association_state(struct sock *sock);      /* usrsctp's SCTP_ESTABLISHE
 bool sock_peer_ended(struct sock *sock);            /* its SHUTDOWN has come, before ours */
 struct address sock_peer(const struct sock *sock);
 struct address sock_name(const struct sock *sock);
-uint32_t sock_marks(struct sock *sock); /* MARK_* of protocol.h */
+uint32_t sock_marks(struct sock *sock);       /* MARK_* of protocol.h */
 bool sock_limits_messages(struct sock *sock); /* SCTP_DISABLE_FRAGMENTS */
 /* An address that a program has passed, checked as Linux does for that socket. */
 int sock_read_address(const struct sock *sock, const void *bytes, size_t size,

@@ -6,11 +6,12 @@
 #include "notify.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PIECE_MAX 200000 /* of a message with a head: so much fits into a record at once */
@@ -239,8 +240,7 @@ static ssize_t send_chunks(int fd, const unsigned char *bytes, size_t size, bool
     while (count < BATCH && (size - at >= CHUNK_SIZE || (ends && at < size))) {
         size_t part = size - at < CHUNK_SIZE ? size - at : CHUNK_SIZE;
         parts[count] = (struct iovec){(void *)(uintptr_t)(bytes + at), part};
-        messages[count] = (struct mmsghdr){
-            .msg_hdr = {.msg_iov = &parts[count], .msg_iovlen = 1}};
+        messages[count] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[count], .msg_iovlen = 1}};
         at += part;
         if (ends && at == size && part == CHUNK_SIZE)
             attach_marker(&messages[count].msg_hdr, &control);
@@ -384,15 +384,21 @@ static bool wants_heads(const struct sock *sock)
 {
     const struct socket_options *options = &sock->options;
 
-    return options->want_rcvinfo || options->want_nxtinfo || options->subscribed != 0;
+    return options->want_rcvinfo || options->want_nxtinfo || options->subscribed != 0 ||
+           options->stamps != 0;
 }
 
 static struct record_head make_head(const struct sock *sock, const struct received *received)
 {
     const struct sctp_rcvinfo *info = &received->info;
+    struct timespec now;
 
+    clock_gettime(CLOCK_REALTIME, &now);
     return (struct record_head){.magic = HEAD_MAGIC,
                                 .id = sock->id,
+                                .stamp = sock->options.stamps,
+                                .seconds = (uint64_t)now.tv_sec,
+                                .nanoseconds = (uint32_t)now.tv_nsec,
                                 .stream = info->rcv_sid,
                                 .ssn = info->rcv_ssn,
                                 .sctp_flags = info->rcv_flags & SCTP_UNORDERED ? LX_UNORDERED : 0,
@@ -405,8 +411,10 @@ static struct record_head make_head(const struct sock *sock, const struct receiv
 
 void transfer_note(struct sock *sock, const void *note, size_t size)
 {
-    struct record_head head = {.magic = HEAD_MAGIC, .id = sock->id, .flags = HEAD_NOTIFICATION};
+    static const struct received nothing;
+    struct record_head head = make_head(sock, &nothing);
 
+    head.flags = HEAD_NOTIFICATION;
     if (size > 0 && sock->record_watch.fd != -1 && sock->to_program == NULL)
         deliver_or_hold(sock, &head, note, size, true);
 }
@@ -461,8 +469,8 @@ static int move_to_program(struct sock *sock)
 /* Closing with data that nobody has read aborts the association; with notifications it must not. */
 static bool has_unread_data(struct sock *sock)
 {
-    if (sock->to_program != NULL && !(sock->to_program->has_head &&
-                                      (sock->to_program->head.flags & HEAD_NOTIFICATION)))
+    if (sock->to_program != NULL &&
+        !(sock->to_program->has_head && (sock->to_program->head.flags & HEAD_NOTIFICATION)))
         return true;
     while (sock->so != NULL) {
         struct received received = receive(sock, buffer, sizeof(buffer));

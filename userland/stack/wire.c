@@ -292,10 +292,12 @@ static void add_control(struct msghdr *message, int level, int type, const void 
 }
 
 /* The source address of a reply is the one that was asked. */
-static void set_source(struct msghdr *message, const struct address *local, int family)
+static void set_source(struct msghdr *message, const struct address *local, int family,
+                       uint32_t device)
 {
-    struct in6_pktinfo v6 = {.ipi6_addr = local->ip, .ipi6_ifindex = local->scope};
-    struct in_pktinfo v4 = {0};
+    struct in6_pktinfo v6 = {.ipi6_addr = local->ip,
+                             .ipi6_ifindex = device != 0 ? device : local->scope};
+    struct in_pktinfo v4 = {.ipi_ifindex = (int)device};
 
     if (family == AF_INET6) {
         add_control(message, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof v6);
@@ -315,11 +317,30 @@ static void set_tos(struct msghdr *message, const struct address *local, uint8_t
                     sizeof value);
 }
 
-/* A datagram that cannot be sent is lost: SCTP knows what to do. */
-static void send_packet(const struct link *link, void *packet, size_t size, uint8_t tos)
+static void set_wishes(struct msghdr *message, const struct address *local,
+                       const struct wire_wishes *wishes)
 {
+    bool v4 = address_is_v4(&local->ip);
+
+    if (wishes->ttl != 0)
+        add_control(message, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_HOPLIMIT,
+                    &wishes->ttl, sizeof wishes->ttl);
+    if (wishes->mark != 0)
+        add_control(message, SOL_SOCKET, SO_MARK, &wishes->mark, sizeof wishes->mark);
+}
+
+static void discover_mtu(int fd, int how)
+{
+    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof how);
+}
+
+/* A datagram that cannot be sent is lost: SCTP knows what to do. */
+static void send_packet(const struct link *link, void *packet, size_t size, uint8_t tos,
+                        const struct wire_wishes *wishes)
+{
+    static const struct wire_wishes none;
     _Alignas(struct cmsghdr) char
-        control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))] = {0};
+        control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(int))] = {0};
     struct sockaddr_storage to;
     struct iovec vector = {packet, size};
     struct msghdr message = {
@@ -329,11 +350,18 @@ static void send_packet(const struct link *link, void *packet, size_t size, uint
     if (fd < 0)
         return;
     message.msg_namelen = address_write(&link->remote, family, &to);
-    set_source(&message, &link->local, family);
+    if (wishes == NULL)
+        wishes = &none;
+    set_source(&message, &link->local, family, wishes->device);
     set_tos(&message, &link->local, tos);
+    set_wishes(&message, &link->local, wishes);
+    if (wishes->fragments)
+        discover_mtu(fd, IP_PMTUDISC_DONT);
     ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) /* perhaps an earlier packet's error, which ICMP reported */
         sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (wishes->fragments)
+        discover_mtu(fd, IP_PMTUDISC_WANT);
     if (sent >= 0)
         capture_packet(&link->local, &link->remote, packet, size, tos);
 }
@@ -366,6 +394,14 @@ static void put_outer_port(const struct link *link, unsigned char *packet, size_
     set_checksum(packet, size);
 }
 
+static const struct wire_wishes *find_wishes(const struct link *link, const void *packet)
+{
+    uint16_t ports[2];
+
+    memcpy(ports, packet, sizeof ports);
+    return handlers->wishes(link, ntohs(ports[0]), ntohs(ports[1]));
+}
+
 int wire_output(void *address, void *packet, size_t size, uint8_t tos, uint8_t set_df)
 {
     const struct link *link = address;
@@ -373,7 +409,7 @@ int wire_output(void *address, void *packet, size_t size, uint8_t tos, uint8_t s
     (void)set_df; /* the kernel sets it where the packet fits */
     if (link->side == WIRE_LISTEN && size >= COMMON_HEAD + CHUNK_HEAD)
         put_outer_port(link, packet, size);
-    send_packet(link, packet, size, tos);
+    send_packet(link, packet, size, tos, find_wishes(link, packet));
     return 0;
 }
 
@@ -386,7 +422,7 @@ static void refuse(const struct link *link, const struct sctp_head *init)
                               .chunk_size = htons(CHUNK_HEAD)};
 
     abort.checksum = usrsctp_crc32c(&abort, COMMON_HEAD + CHUNK_HEAD);
-    send_packet(link, &abort, COMMON_HEAD + CHUNK_HEAD, 0);
+    send_packet(link, &abort, COMMON_HEAD + CHUNK_HEAD, 0, NULL);
 }
 
 /* ---- in */

@@ -23,7 +23,13 @@ struct link {
     struct link *next; /* in its bucket, or in the list of free ones */
 };
 
-/* What the upper layer does with what comes in. */
+/* What a socket wants of the packets that it sends. 0: as always. */
+struct wire_wishes {
+    uint32_t ttl, mark, device;
+    bool fragments; /* IP may cut them into pieces */
+};
+
+/* What the upper layer does with what comes in, and knows of what goes out. */
 struct wire_handlers {
     /* An INIT for that port: may it go to the stack? Else it is refused with ABORT. */
     bool (*welcome)(uint16_t port, const struct address *local);
@@ -34,6 +40,8 @@ struct wire_handlers {
      * round (ports.h). Only asked on the listening side. */
     uint16_t (*inner_port)(uint16_t port, const struct address *local);
     uint16_t (*outer_port)(uint16_t inner_port);
+    /* Of the socket with these ports; NULL: none. */
+    const struct wire_wishes *(*wishes)(const struct link *link, uint16_t port, uint16_t peer_port);
     /* ICMP: nobody is there. */
     void (*refused)(const struct address *remote);
 };
