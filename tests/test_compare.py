@@ -17,7 +17,7 @@ from comparison import experiments, wire  # noqa: E402
 pytestmark = [pytest.mark.stacks("lab"), pytest.mark.plain]
 USAGE = "usage: lab/compare [-hqu] [-b DIR] [-o DIR] [EXPERIMENT...]\n"
 EXPERIMENTS = [name for name, _ in experiments.find()]
-UNDISTURBED = {name for name, module in experiments.find() if module.ALONE}  # they measure times
+SHORT = [name for name, module in experiments.find() if not module.LONG]
 PROTOCOLS = ["sctp", "tcp"]
 KEPT = ROOT / "lab" / "captures"
 
@@ -30,9 +30,9 @@ def compare(*arguments, lab=ROOT / "lab"):
 
 @pytest.fixture(scope="module")
 def report(build, tmp_path_factory, scale):
-    """The directory of a short run of all experiments; without --long, of those that other tests do not disturb."""
+    """The directory of a quick run of all experiments; without --long, of those that do not take long."""
     directory = tmp_path_factory.mktemp("compare") / "report"
-    names = scale([name for name in EXPERIMENTS if name not in UNDISTURBED], EXPERIMENTS)
+    names = scale(SHORT, EXPERIMENTS)
     status, output, errors = compare("-q", "-b", build, "-o", directory, *names)
     assert (status, errors) == (0, ""), errors
     assert all(re.search(rf"^ *\d+ s  {name} measured$", output, re.M) for name in names), output

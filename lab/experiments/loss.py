@@ -139,8 +139,8 @@ def make_claims(section, data, times, waits):
     rto_min_ms = float(rto_min_of(data, "sctp"))
     for variant, name in VARIANTS.items():
         waited_ms = statistics.median(waits[variant, most] or [0])
-        beginning = (f"{name}: at {most} % loss, the client waited {waited_ms:.0f} ms (median) before it sent a message "
-                     "again")
+        beginning = (f"{name}: at {most} % loss, the client waited {waited_ms:.0f} ms (median) before it sent a "
+                     "message again")
         if variant == "sctp":
             section.claim(f"{beginning}. SCTP's RTO is never below {rto_min_ms:.0f} ms.", waited_ms > 0.9 * rto_min_ms)
         else:
