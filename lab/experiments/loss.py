@@ -122,8 +122,8 @@ def draw_distribution(axes, times, loss):
         shares = [100 * (len(values) - index) / len(values) for index in range(len(values))]
         axes.step(values, shares, STYLES[variant][1], color=COLOURS[variant], label=name, where="post")
     axes.set(xlabel="time (ms)", ylabel="messages that took longer (%)", xscale="log", yscale="log")
-    for axis in (axes.xaxis, axes.yaxis):
-        drawing.write_numbers_out(axis)
+    drawing.write_numbers_out(axes.xaxis, (20, 50, 100, 200, 500, 1000, 3000, 10000))
+    drawing.write_numbers_out(axes.yaxis)
     drawing.put_legend_below(axes)
 
 
