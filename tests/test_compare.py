@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "lab"))
-from comparison import experiments, wire  # noqa: E402
+from comparison import comments, experiments, wire  # noqa: E402
 
 pytestmark = [pytest.mark.stacks("lab"), pytest.mark.plain]
 USAGE = "usage: lab/compare [-hqu] [-b DIR] [-o DIR] [EXPERIMENT...]\n"
@@ -30,7 +30,7 @@ def compare(*arguments, lab=ROOT / "lab"):
 
 @pytest.fixture(scope="module")
 def report(build, tmp_path_factory, scale):
-    """The directory of a short run of all experiments; without --long, of those that do not take long."""
+    """The directory of a quick run of all experiments; without --long, of those that do not take long."""
     directory = tmp_path_factory.mktemp("compare") / "report"
     names = scale(SHORT, EXPERIMENTS)
     status, output, errors = compare("-q", "-b", build, "-o", directory, *names)
@@ -102,19 +102,25 @@ def flatten(packets, detail=lambda packet: packet.from_client):
 
 
 def read_comments(path):
-    """Returns the comment of each packet of a capture."""
-    return wire.dissect(path, "-T", "fields", "-e", "frame.comment")
+    """Returns the comment of each packet of a capture, in one line."""
+    return [comment.replace("\\n", " ") for comment in wire.dissect(path, "-T", "fields", "-e", "frame.comment")]
 
 
 @pytest.mark.parametrize("kept", KEPT.glob("*.pcapng"), ids=lambda path: path.stem)
 def test_each_packet_has_a_comment(report, kept):
     """It says so in the capture that is kept, and in the one that is made anew."""
     for path in (kept, report / kept.name):
-        packets, comments = wire.read_packets(path), read_comments(path)
-        assert len(comments) == len(packets) and all(comment.endswith(".") for comment in comments), comments
-        for packet, comment in zip(packets, comments):
+        packets, said = wire.read_packets(path), read_comments(path)
+        assert len(said) == len(packets) and all(comment.endswith(".") for comment in said), said
+        for packet, comment in zip(packets, said):
             assert all(f'"{text}"' in comment for text in packet.texts), (packet, comment)
             assert (" again: " in comment) == packet.again, comment
+
+
+@pytest.mark.parametrize("kept", KEPT.glob("*.pcapng"), ids=lambda path: path.stem)
+def test_kept_comments_are_of_today(kept):
+    told = comments.explain(wire.read_packets(kept))
+    assert all(comment.startswith(told[number]) for number, comment in enumerate(read_comments(kept), 1))
 
 
 @pytest.mark.parametrize("kept", KEPT.glob("*.pcapng"), ids=lambda path: path.stem)
