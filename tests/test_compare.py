@@ -245,12 +245,3 @@ def test_a_seventh_experiment_is_one_file(build, tmp_path):
     status, _, errors = compare("-b", build, "-o", tmp_path / "report", "seventh", lab=lab)
     assert (status, errors) == (0, "")
     assert "✓ There was an answer." in (tmp_path / "report" / "report.html").read_text()
-
-
-def test_what_the_readme_says_of_the_captures():
-    """Each packet that its table names has what it says."""
-    rows = re.findall(r"^\| ([a-z]+-(?:sctp|tcp)) \| (\d+) \| ([A-Z ]+) \|", (ROOT / "README.md").read_text(), re.M)
-    assert {capture for capture, _, _ in rows} == {path.stem for path in KEPT.glob("*.pcapng")}
-    for capture, number, chunk in rows:
-        packet = wire.read_packets(KEPT / f"{capture}.pcapng")[int(number) - 1]
-        assert chunk in packet.names, (capture, number)

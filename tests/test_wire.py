@@ -79,19 +79,6 @@ def test_readme_lists_what_sctp_sends(server, whole_life):
                       for port, kind in list_chunks(whole_life.read(*CHUNK_FIELDS, only="sctp")) if kind != SACK]
 
 
-@pytest.mark.stacks("tcp")
-def test_readme_lists_what_tcp_sends(server, whole_life):
-    def without_acks(packets):
-        return [packet for packet in packets if packet[1] != "[ACK]"]
-    rows = whole_life.read("tcp.srcport", "_ws.col.Info")
-    sent = [("server" if port[0] == str(server.port) else "client",
-             re.search(r"\[.*?\]", ",".join(info))[0]) for port, info in rows]
-    sent = [(sender, flags.replace(",", ", ").replace("  ", " ")) for sender, flags in sent]
-    listed = [(sender, re.search(r"\[.*?\]", flags)[0])
-              for sender, flags in list_readme("packets of port 9899. TCP:")]
-    assert without_acks(listed) == without_acks(sent)
-
-
 @pytest.mark.stacks("usrsctp")
 def test_checksums_are_right(whole_life):
     assert {row[0][0] for row in whole_life.read("sctp.checksum.status", only="sctp")} == {"1"}
