@@ -95,6 +95,11 @@ def test_report_is_whole(report):
     assert {path.name for path in report.iterdir() if path.suffix in (".csv", ".pcapng")} >= set(page.links)
 
 
+def without_repeats(packets):
+    """A machine that is busy confirms so late that something is sent again."""
+    return [packet for packet in packets if not packet.again]
+
+
 def flatten(packets, detail=lambda packet: packet.from_client):
     """The chunks in order, but for those that confirm: when these are sent is a matter of time."""
     return [(detail(packet), name) for packet in packets for name in packet.names if name not in ("SACK", "ACK")] + [
@@ -137,7 +142,8 @@ def test_no_packet_is_missing(report, kept):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", ["lifecycle", "boundaries"])
 def test_kept_captures_are_what_happens(report, name, protocol):
-    fresh, kept = (flatten(wire.read_packets(directory / f"{name}-{protocol}.pcapng")) for directory in (report, KEPT))
+    fresh, kept = (flatten(without_repeats(wire.read_packets(directory / f"{name}-{protocol}.pcapng")))
+                   for directory in (report, KEPT))
     assert fresh == kept and len(kept) > 5
 
 
@@ -159,7 +165,7 @@ def test_lifecycle(report):
     for protocol in PROTOCOLS:
         packets = wire.read_packets(report / f"lifecycle-{protocol}.pcapng")
         assert rows["packets"][protocol.upper()] == str(len(packets))
-        assert [size for packet in packets if packet.from_client for _, size in packet.data] == [64] * 5
+        assert [size for packet in without_repeats(packets) if packet.from_client for _, size in packet.data] == [64] * 5
 
 
 def test_boundaries(report):
