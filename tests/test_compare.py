@@ -153,7 +153,7 @@ def test_kept_capture_of_the_cable(report, protocol):
     def order(directory):
         packets = wire.read_packets(directory / f"cable-{protocol}.pcapng")
         steps = [(packet.link, name, packet.again) for packet in packets for name in packet.names or ["data"]
-                 if name not in ("SACK", "ACK", "HEARTBEAT", "HEARTBEAT ACK")]
+                 if name not in ("SACK", "ACK", "HEARTBEAT", "HEARTBEAT ACK") and not (name == "FIN" and packet.again)]
         return list(dict.fromkeys(steps))
     assert order(report) == order(KEPT)
 
