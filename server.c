@@ -253,11 +253,11 @@ static int begin_connection(int fd, const union address *peer, socklen_t size)
         complain("accept: %ld connections are open (-m)", options.connections_max);
     while (connections_open >= options.connections_max || stopping)
         pthread_cond_wait(&connection_ended, &connections_lock);
-    printf("Got connection from %s\n", connection->peer);
     LIST_INSERT_HEAD(&connections, connection, entry);
     connections_open++;
     connections_served++;
     pthread_mutex_unlock(&connections_lock);
+    printf("Got connection from %s\n", connection->peer);
     if (start_thread(serve_connection, connection, connection->peer) == 0)
         return 0;
     end_connection(connection);
