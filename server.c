@@ -91,17 +91,17 @@ static int open_listener(void)
     return -1;
 }
 
-/* Binds to all local addresses. For port 0 the system picks one, which becomes options.port. */
+/* Binds to all local addresses, all zeros. If that is port 0, the system picks options.port. */
 static int bind_to_port(int fd)
 {
     in_port_t port = htons((in_port_t)options.port);
-    union address any = {.ipv4 = {.sin_family = AF_INET, .sin_port = port}};
-    socklen_t size = sizeof(any);
+    union address local = {.ipv4 = {.sin_family = AF_INET, .sin_port = port}};
+    socklen_t size = sizeof(local);
     if (options.ipv6)
-        any.ipv6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
-    if (bind(fd, &any.any, size) == -1 || getsockname(fd, &any.any, &size) == -1)
+        local.ipv6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
+    if (bind(fd, &local.any, size) == -1 || getsockname(fd, &local.any, &size) == -1)
         return -1;
-    options.port = ntohs(options.ipv6 ? any.ipv6.sin6_port : any.ipv4.sin_port);
+    options.port = ntohs(options.ipv6 ? local.ipv6.sin6_port : local.ipv4.sin_port);
     return 0;
 }
 
@@ -191,7 +191,8 @@ static int set_options(int fd)
 {
     const struct setting both[] = {
         SETTING(SOL_SOCKET, SO_REUSEADDR, int, 1),
-        SETTING(SOL_SOCKET, SO_RCVTIMEO, struct timeval, .tv_sec = options.wait_s), // then EAGAIN
+        SETTING(SOL_SOCKET, SO_RCVTIMEO, struct timeval,
+                .tv_sec = options.wait_s), // then recv fails
         SETTING(SOL_SOCKET, SO_SNDTIMEO, struct timeval, .tv_sec = options.wait_s),
         SETTING(PROTO, NODELAY, int, 1),
         SETTING(IPPROTO_IPV6, IPV6_V6ONLY, int, 0), // only an IPv6 socket has this one
@@ -286,7 +287,7 @@ static void end_connections(void)
     stopping = true;
     for (int waited_ms = 0; waited_ms < 500 && !LIST_EMPTY(&connections); waited_ms += 10) {
         LIST_FOREACH(connection, &connections, entry)
-        shutdown(connection->fd, waited_ms < 400 ? SHUT_WR : SHUT_RDWR);
+            shutdown(connection->fd, waited_ms < 400 ? SHUT_WR : SHUT_RDWR);
         pthread_mutex_unlock(&connections_lock);
         usleep(10000);
         pthread_mutex_lock(&connections_lock);
