@@ -191,8 +191,7 @@ static int set_options(int fd)
 {
     const struct setting both[] = {
         SETTING(SOL_SOCKET, SO_REUSEADDR, int, 1),
-        SETTING(SOL_SOCKET, SO_RCVTIMEO, struct timeval,
-                .tv_sec = options.wait_s), // then recv fails
+        SETTING(SOL_SOCKET, SO_RCVTIMEO, struct timeval, .tv_sec = options.wait_s), // then EAGAIN
         SETTING(SOL_SOCKET, SO_SNDTIMEO, struct timeval, .tv_sec = options.wait_s),
         SETTING(PROTO, NODELAY, int, 1),
         SETTING(IPPROTO_IPV6, IPV6_V6ONLY, int, 0), // only an IPv6 socket has this one
