@@ -91,17 +91,17 @@ static int open_listener(void)
     return -1;
 }
 
-/* Binds to all local addresses. For port 0 the system picks one, which becomes options.port. */
+/* Binds to all local addresses, all zeros. If that is port 0, the system picks options.port. */
 static int bind_to_port(int fd)
 {
     in_port_t port = htons((in_port_t)options.port);
-    union address any = {.ipv4 = {.sin_family = AF_INET, .sin_port = port}};
-    socklen_t size = sizeof(any);
+    union address local = {.ipv4 = {.sin_family = AF_INET, .sin_port = port}};
+    socklen_t size = sizeof(local);
     if (options.ipv6)
-        any.ipv6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
-    if (bind(fd, &any.any, size) == -1 || getsockname(fd, &any.any, &size) == -1)
+        local.ipv6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
+    if (bind(fd, &local.any, size) == -1 || getsockname(fd, &local.any, &size) == -1)
         return -1;
-    options.port = ntohs(options.ipv6 ? any.ipv6.sin6_port : any.ipv4.sin_port);
+    options.port = ntohs(options.ipv6 ? local.ipv6.sin6_port : local.ipv4.sin_port);
     return 0;
 }
 
@@ -253,11 +253,11 @@ static int begin_connection(int fd, const union address *peer, socklen_t size)
         complain("accept: %ld connections are open (-m)", options.connections_max);
     while (connections_open >= options.connections_max || stopping)
         pthread_cond_wait(&connection_ended, &connections_lock);
-    printf("Got connection from %s\n", connection->peer);
     LIST_INSERT_HEAD(&connections, connection, entry);
     connections_open++;
     connections_served++;
     pthread_mutex_unlock(&connections_lock);
+    printf("Got connection from %s\n", connection->peer);
     if (start_thread(serve_connection, connection, connection->peer) == 0)
         return 0;
     end_connection(connection);
@@ -286,7 +286,7 @@ static void end_connections(void)
     stopping = true;
     for (int waited_ms = 0; waited_ms < 500 && !LIST_EMPTY(&connections); waited_ms += 10) {
         LIST_FOREACH(connection, &connections, entry)
-        shutdown(connection->fd, waited_ms < 400 ? SHUT_WR : SHUT_RDWR);
+            shutdown(connection->fd, waited_ms < 400 ? SHUT_WR : SHUT_RDWR);
         pthread_mutex_unlock(&connections_lock);
         usleep(10000);
         pthread_mutex_lock(&connections_lock);

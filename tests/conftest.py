@@ -72,7 +72,7 @@ def counts_lines(build):
     return "CMAKE_BUILD_TYPE:STRING=Coverage\n" in read_settings(build)
 
 
-LONG_MADE = {"report", "short_run", "first_output"}  # fixtures of a module that are not to be made once more by another worker
+LONG_MADE = {"report", "short_run", "first_output", "hosts"}  # fixtures of a module that are not to be made once more by another worker
 
 
 @pytest.hookimpl(tryfirst=True)

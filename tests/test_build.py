@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -35,6 +36,31 @@ def test_installed_withusrsctp(start, build, tmp_path):
     assert (status, output) == (1, "")
     assert errors.startswith(f"withusrsctp: {tmp_path}/a prefix/lib")
     assert errors.endswith("libwithusrsctp.so: LD_PRELOAD cannot hold a path with a blank or a colon\n")
+
+
+def test_installed_programs_and_man_pages(start, build, tmp_path):
+    if not os.access(build, os.W_OK):
+        pytest.skip("cmake --install writes its manifest there")
+    cmake("--install", build, "--prefix", tmp_path)
+    for program, letters in (("server", "6mvW"), ("client", "46ciqsvW"), ("withusrsctp", "h")):
+        status, usage, errors = start([tmp_path / "bin" / program, "-h"]).finish()
+        assert status == 0 and usage.startswith(f"usage: {program} ") and errors == ""
+        page = (tmp_path / f"share/man/man1/{program}.1").read_text()
+        assert f"\n{program} \\- " in page and all(rf"\fB\-{letter}\fR" in page for letter in letters)
+
+
+def test_without_libusrsctp_until_it_is_installed(tmp_path):
+    """make notices by itself that the header has come."""
+    prefix = tmp_path / "prefix"
+    (prefix / "include").mkdir(parents=True)
+    said = cmake("-S", ROOT, "-B", tmp_path / "build", "-DCMAKE_IGNORE_PATH=/usr/include",
+                 f"-DCMAKE_PREFIX_PATH={prefix}")
+    assert "libusrsctp not found" in said
+    time.sleep(1)  # make compares times
+    (prefix / "include/usrsctp.h").symlink_to("/usr/include/usrsctp.h")
+    said = cmake("--build", tmp_path / "build", "--target", "client-tcp")
+    assert "Configuring done" in said and "libusrsctp not found" not in said
+    assert (tmp_path / "build/userland/withusrsctp").exists()
 
 
 def test_without_libusrsctp(tmp_path, start):

@@ -223,8 +223,8 @@ def ends_cleanly(result, name, error, stack):
     reasons = [os.strerror(error)]
     if error == errno.ENOMEM:
         reasons.append("Memory allocation failure")  # getaddrinfo's, see gai_strerror(3)
-    if stack == "usrsctp":  # whose own socket or thread it was that could not be made
-        reasons.extend(map(os.strerror, (errno.EBADF, errno.EAGAIN, errno.ENOBUFS)))
+    if stack == "usrsctp":  # whose own socket, thread or packet it was that could not be made
+        reasons.extend(map(os.strerror, (errno.EBADF, errno.EAGAIN, errno.ENOBUFS, errno.ETIMEDOUT)))
     return status == 1 and re.fullmatch(rf"{name}: [^\n]+: ({'|'.join(reasons)})\n", errors) is not None
 
 

@@ -1,21 +1,25 @@
 """What lab/run promises.
 
-Where the kernel has no SCTP, this tests User Mode Linux, and inside of it what is different on a
-kernel with SCTP. A boot takes a second or two: what one boot can answer is asked together.
+Where the kernel has no SCTP, this tests User Mode Linux, and inside of it the namespaces of a kernel
+with SCTP. A boot takes a second or two: what one boot can answer is asked together.
 """
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import pathlib
 import pty
+import re
 import resource
 import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 
 import pytest
@@ -26,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAB_RUN = ROOT / "lab" / "run"
 PYTHON = ("/usr/bin/python3", "-IS", "-c")
 USAGE = "usage: lab/run [-h] [-t SECONDS] COMMAND [ARGUMENT...]\n"
-DEADLINE_S = 60  # for what should take seconds: only a failure gets that far
+DEADLINE_S = 120  # for what should take seconds: only a failure gets that far
 
 
 def kernel_speaks_sctp():
@@ -78,10 +82,10 @@ def start(*arguments, program=(LAB_RUN,), **options):
     return subprocess.Popen([*program, *arguments], **{**streams, **options})
 
 
-def finish(process, data=None):
+def finish(process, data=None, deadline_s=DEADLINE_S):
     """Returns the exit status, stdout and stderr."""
     try:
-        stdout, stderr = process.communicate(data, DEADLINE_S)
+        stdout, stderr = process.communicate(data, deadline_s)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
@@ -234,7 +238,7 @@ def test_death_by_signal_and_while_starting():
     assert finish(process) == (130, b"", b"")
     starting.send_signal(signal.SIGTERM)
     status, stdout, stderr = finish(starting)
-    assert status in (143, -signal.SIGTERM)  # the second: before Python got around to catching it
+    assert status in (143, -signal.SIGTERM)  # the second: before there was a command to pass it on to
     assert (stdout, stderr) == (b"", b"")
 
 
@@ -258,10 +262,15 @@ def test_kill_9_leaves_nothing():
 
 
 def test_time_limit():
-    stubborn = start("-t", "2", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
-    process = start("-t", "2", "sh", "-c", "trap 'echo asked; exit 0' TERM; sleep 1000 & wait")
-    assert finish(process) == (124, b"asked\n", b"lab/run: time limit of 2 s reached\n")
-    assert finish(stubborn) == (124, b"", b"lab/run: time limit of 2 s reached\n")
+    stubborn = start("-t", "4", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    reader, writer = os.pipe()
+    unread = start("-t", "4", "yes", stdout=writer)
+    process = start("-t", "4", "sh", "-c", "trap 'echo asked; exit 0' TERM; sleep 1000 & wait")
+    assert finish(process) == (124, b"asked\n", b"lab/run: time limit of 4 s reached\n")
+    assert finish(stubborn) == (124, b"", b"lab/run: time limit of 4 s reached\n")
+    assert finish(unread) == (124, None, b"lab/run: time limit of 4 s reached\n")
+    os.close(reader)
+    os.close(writer)
 
 
 def test_lost_reader_ends_the_writer():
@@ -344,6 +353,9 @@ class Terminal:
     def type(self, text):
         os.write(self.screen, text)
 
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
     def finish(self):
         status = os.waitpid(self.process, 0)[1]
         os.close(self.screen)
@@ -356,13 +368,40 @@ def test_interactive_shell():
     terminal.type(b"stty rows 33 columns 111; stty size; tty; echo in''teractive\n")
     terminal.wait_for(b"33 111\r\n/dev/pts/")
     terminal.wait_for(b"interactive\r\n>")
-    terminal.type(b"sleep 1000; echo status $?\n")
-    terminal.wait_for(b"?\r\n")
-    time.sleep(0.5)  # for the shell to start the command: nothing shows when it has
+    terminal.type(b"sh -c 'echo s''tarted; exec sleep 1000'; echo status $?\n")
+    terminal.wait_for(b"started\r\n")
     terminal.type(b"\x03")
     terminal.wait_for(b">")
     terminal.type(b"exit 9\n")
     assert terminal.finish() == 9
+
+
+def test_job_control_in_a_window():
+    terminal = Terminal("/usr/bin/env", "HISTFILE=", "TERM=dumb", "/bin/bash", "--norc")
+    terminal.resize(30, 100)
+    terminal.type(b"PS1='out''>'; " + f"PS1='in''>' '{LAB_RUN}' bash --norc\n".encode())
+    terminal.wait_for(b"in>")
+    terminal.type(b"stty size; trap 'stty size' WINCH; echo $((6 * 7))\n")
+    terminal.wait_for(b"30 100\r\n42\r\n")
+    terminal.resize(40, 120)
+    terminal.type(b"\n")
+    terminal.wait_for(b"40 120\r\n")
+    terminal.type(b"sh -c \"trap 'echo c''ontinued' CONT; echo s''tarted; while :; do sleep 0.1; done\"\n")
+    terminal.wait_for(b"started\r\n")
+    terminal.type(b"\x1a")
+    terminal.wait_for(b"Stopped")
+    terminal.type(b"fg\n")
+    terminal.wait_for(b"continued\r\n")
+    terminal.type(b"\x03")
+    terminal.wait_for(b"in>")
+    terminal.type(b"echo status $?; exit 7\n")
+    terminal.wait_for(b"status 130\r\n")
+    terminal.wait_for(b"out>")
+    terminal.type(b"echo status $?; stty -a\n")
+    terminal.wait_for(b"status 7\r\n")
+    terminal.wait_for(b" icanon")
+    terminal.type(b"exit 8\n")
+    assert terminal.finish() == 8
 
 
 def test_ctrl_c_when_only_stdin_is_the_terminal():
@@ -406,14 +445,17 @@ def test_neither_way_is_told():
     assert stderr.endswith(b"apt-get install user-mode-linux\n")
 
 
-DIFFERENT_WITH_SCTP = ("surroundings", "networks", "kill_9", "without_root", "interactive")
+MOSTLY_DIFFERENT_WITH_SCTP = ("surroundings", "networks", "exit_statuses", "only_the_command", "closed_descriptors",
+                              "second_signal", "kill_9", "without_root", "interactive", "job_control")
 
 
 @needs_user_mode_linux
-def test_same_on_a_kernel_with_sctp():
+def test_same_on_a_kernel_with_sctp(scale):
     """Inside, the kernel speaks SCTP, so there lab/run makes do with namespaces."""
     pytest_here = ("/usr/bin/python3", "-B", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
-                   "--stack=lab", "-k", " or ".join(DIFFERENT_WITH_SCTP))
-    status, stdout, stderr = lab_run("env", "-u", "HOME", "TMPDIR=/tmp", *pytest_here, __file__)
+                   "--stack=lab", "-k", scale(" or ".join(MOSTLY_DIFFERENT_WITH_SCTP), "test"))
+    process = start("env", "-u", "HOME", "TMPDIR=/tmp", *pytest_here, __file__)
+    status, stdout, stderr = finish(process, deadline_s=10 * DEADLINE_S)
     assert status == 0, stdout.decode() + stderr.decode()
-    assert f"{len(DIFFERENT_WITH_SCTP)} passed, " in stdout.decode()
+    passed = int(re.search(r"^(\d+) passed", stdout.decode(), re.M)[1])
+    assert passed >= scale(len(MOSTLY_DIFFERENT_WITH_SCTP), 20)

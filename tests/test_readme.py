@@ -43,6 +43,13 @@ def first_output(tree, own_network):
     return run(find_command(".ci/install demo"), tree)
 
 
+def test_clone(tmp_path):
+    command = find_command("git clone").replace("URL-OF-THIS-REPOSITORY", shlex.quote(str(ROOT)))
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    assert run(f"{command} && ls README.md", tmp_path).endswith("README.md\n")
+
+
 def test_first_command(first_output):
     shown, = [block for block in find_blocks("console") if block.startswith("$ ./server\nListening")]
     notice = r"^\w+: socket: this kernel has no SCTP: using usrsctp, SCTP over UDP port 9899\n"
@@ -55,17 +62,6 @@ def test_help(build, program):
     assert run(f"./{program} -h", build) == shown.split("\n", 1)[1]
 
 
-def test_verbose(build, start_server):
-    """The shape of the lines; the numbers vary."""
-    shown, = [block for block in find_blocks("console") if block.startswith("$ ./client -v")]
-    command, expected = shown.split("\n", 1)
-    port = start_server().port
-    output = run(f"{command[2:].replace('./client', './client-tcp')} {port}", build)
-    for line in output.splitlines():
-        if not line.startswith(("TCP", "---")):
-            assert re.sub(r"[\d.]+", "N", line) in re.sub(r"[\d.]+", "N", expected)
-
-
 def test_every_path_that_it_names_exists(build):
     names = re.findall(r"(?<![\w/.])(?:lab|tests|userland|build/userland)/[\w./-]*\w", TEXT)
     assert len(names) > 2
@@ -74,9 +70,9 @@ def test_every_path_that_it_names_exists(build):
 
 
 def test_other_commands(tree, first_output):
-    """Those that neither install nor run the tests nor take minutes; for mkdir, see test_walk.py."""
+    """Those that neither install nor run the tests nor take minutes; see test_walk.py and test_watch.py, too."""
     for block in find_blocks("sh"):
         for line in block.splitlines():
-            if not line.startswith((".ci/", "mkdir", "tshark", "sudo")):
+            if not line.startswith((".ci/", "git", "mkdir", "lab/watch")):
                 assert shlex.split(line)
                 run(line, tree)

@@ -25,7 +25,7 @@ def enter(address):
     return ["ip", "netns", "exec", name_host(address)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hosts(build):
     """Two namespaces and a cable. The kernel's SCTP is told as the README says, before a socket is opened."""
     if not (build / "userland" / "withusrsctp").exists():

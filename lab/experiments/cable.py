@@ -45,8 +45,7 @@ def report(section, data):
     rows = [(protocol, *row) for protocol in PROTOCOLS for row in answers[protocol]]
     settings = ", ".join(f"{name}={value}" for name, value in runs["sctp"]["settings"].items())
     section.figure("cable", drawing.plot(lambda _, axes: draw_timeline(axes, answers, runs), height=3.4),
-                   f"When each message was answered. Link 1 was cut after the answer to message {CUT_AFTER}; a message "
-                   f"every {PAUSE_S * 1e3:.0f} ms. {settings}.",
+                   f"When each message was answered; a message every {PAUSE_S * 1e3:.0f} ms. {settings}.",
                    ("protocol", "message", "sent_s", "answered_s", "link"), rows)
     section.text("<p>What the clients printed, with the paths at the beginning and at the end "
                  "(<code>client -v</code>):</p>")
@@ -67,18 +66,20 @@ def list_answers(run):
 
 def show_prose(section, run, answers):
     packets = run["packets"]
-    lost, _, answered_s, _ = next(row for row in answers if row[2] is not None and row[2] > 0)
+    lost, sent_s, answered_s, _ = next(row for row in answers if row[3] == "link2")
     again = next(packet for packet in packets if packet.again and packet.from_client and packet.link == "link2")
     proven = next(packet for packet in packets if "HEARTBEAT" in packet.names and packet.from_client)
-    section.prose(pause_ms=f"{PAUSE_S * 1e3:.0f}", cut_after=CUT_AFTER, proven=proven.number, lost=lost,
-                  lost_packet=again.earlier.number, again_packet=again.number, gap_s=f"{answered_s:.1f}",
+    section.prose(pause_ms=f"{PAUSE_S * 1e3:.0f}", cut_after_s=f"{-answers[0][1]:.0f}", proven=proven.number, lost=lost,
+                  lost_packet=again.earlier.number, again_packet=again.number, wait_s=f"{answered_s - sent_s:.1f}",
                   rto_min_ms=run["settings"]["net.sctp.rto_min"], patience_s=PATIENCE_S)
 
 
 def find_lost(run):
-    """Returns {packet number: comment} for the packets that the cut link has swallowed."""
-    return {packet.number: "This packet is lost: link 1 has been cut." for packet in run["packets"]
-            if packet.time_s > run["cut_s"] and packet.link == "link1"}
+    """Returns {packet number: comment} for what was sent on link 1 and led to nothing."""
+    sent = [packet for packet in run["packets"] if packet.link == "link1"]
+    last = max(packet.number for packet in sent if not packet.from_client)
+    return {packet.number: "This packet is lost: link 1 has been cut." for packet in sent
+            if packet.number > last and (packet.data or packet.names not in (["ACK"], ["SACK"]))}
 
 
 def shorten(output):
