@@ -59,6 +59,7 @@
 #define TICK_MS 10         /* usrsctp's own resolution */
 #define BUSY_NS 250000000u /* how long the clock ticks at full speed after something happened */
 #define QUIET_TICK_MS 50
+#define TICK_MAX_MS 200
 #define SWEEP_NS 500000000u
 #define IDLE_NS 1000000000u /* no socket for this long: the stack may end */
 #define TICK_SHARE 50       /* the timers may take one part in that many of the time */
@@ -123,27 +124,26 @@ static void accept_programs(struct watch *watch, uint32_t events)
 
 /* ---- the clock */
 
+/* usrsctp goes through all timers at each tick: the more there are, the longer the pause. */
+static int tick_ms(void)
+{
+    bool busy = loop_now_ns() - active_ns < BUSY_NS && sock_count() > 0;
+    int usual_ms = busy ? TICK_MS : QUIET_TICK_MS;
+    int bearable_ms = (int)(tick_cost_ns * TICK_SHARE / 1000000u);
+
+    return bearable_ms < usual_ms ? usual_ms : bearable_ms < TICK_MAX_MS ? bearable_ms : TICK_MAX_MS;
+}
+
 static void run_timers(void)
 {
     uint64_t before = loop_now_ns(), ms = before / 1000000u;
 
-    if (ms - ticked_ms < TICK_MS)
+    if (ms - ticked_ms < (uint64_t)tick_ms())
         return;
     usrsctp_handle_timers((uint32_t)(ms - ticked_ms));
     ticked_ms = ms;
-    tick_cost_ns = loop_now_ns() - before;
-}
-
-/* usrsctp goes through all timers at each tick: the more there are, the longer the pause. */
-static int next_tick_ms(void)
-{
-    bool busy = loop_now_ns() - active_ns < BUSY_NS;
-    int tick_ms = busy ? TICK_MS : QUIET_TICK_MS;
-    int bearable_ms = (int)(tick_cost_ns * TICK_SHARE / 1000000u);
-
-    if (sock_count() == 0)
-        tick_ms = QUIET_TICK_MS;
-    return bearable_ms < tick_ms ? tick_ms : bearable_ms < 200 ? bearable_ms : 200;
+    uint64_t cost_ns = loop_now_ns() - before;
+    tick_cost_ns = tick_cost_ns == 0 ? cost_ns : (tick_cost_ns * 7 + cost_ns) / 8;
 }
 
 /* ---- beginning */
@@ -203,6 +203,7 @@ static int become_daemon(void)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGINT, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
@@ -297,7 +298,7 @@ int main(int argc, char *argv[])
         return 1;
     while (!is_over()) {
         sock_handle_changes();
-        if (loop_turn(next_tick_ms()) == -1 && errno != EINTR)
+        if (loop_turn(tick_ms()) == -1 && errno != EINTR)
             return 1;
         run_timers();
         sock_handle_changes();
