@@ -80,7 +80,7 @@ static int connect_to_host(void)
         if (fd == -1 && interrupts == 0 && (options.verbose || address->ai_next == NULL))
             complain("connect to %s port %ld: %s%s",
                      show_address(address->ai_addr, address->ai_addrlen), options.port,
-                     show_error(error), error == EPROTONOSUPPORT ? NO_SCTP_HINT : "");
+                     strerror(error), error == EPROTONOSUPPORT ? NO_SCTP_HINT : "");
     }
     if (addresses != NULL)
         freeaddrinfo(addresses);
@@ -98,7 +98,7 @@ static int connect_to(const struct addrinfo *address, double limit_s)
         set_timeout(fd, SO_SNDTIMEO, options.timeout_s) == 0 &&
         set_timeout(fd, SO_RCVTIMEO, options.timeout_s) == 0)
         return fd;
-    int error = errno;
+    int error = errno == EINPROGRESS ? ETIMEDOUT : errno; // what SO_SNDTIMEO makes of connect
     close(fd);
     errno = error;
     return -1;
@@ -296,10 +296,10 @@ static const char *show_address(const struct sockaddr *address, socklen_t size)
     return error == 0 ? text : gai_strerror(error);
 }
 
-/* A timeout of SO_RCVTIMEO or SO_SNDTIMEO comes as EAGAIN or, from connect, as EINPROGRESS. */
+/* When SO_RCVTIMEO or SO_SNDTIMEO is over, recv or send fails with EAGAIN. */
 static const char *show_error(int error)
 {
-    return strerror(error == EAGAIN || error == EINPROGRESS ? ETIMEDOUT : error);
+    return strerror(error == EAGAIN ? ETIMEDOUT : error);
 }
 
 static double read_clock_ms(void)
