@@ -79,7 +79,6 @@ static struct option_values *new_values(void)
     values->socket = defaults;
     values->init = (struct lx_initmsg){10, 65535, 8, 60000};
     values->partial_reliability = values->socket.ecn = 1;
-    values->stand_in[0] = values->stand_in[1] = -1;
     return values;
 }
 
@@ -106,9 +105,8 @@ int options_inherit(struct sock *sock, const struct sock *listener)
     sock->options.reuse_port = false;
     sock->options.wishes.mark = 0;
     *values = *listener->values;
-    values->has_association = values->adjusted = false;
+    values->has_association = false;
     values->prepared = 0;
-    values->stand_in[0] = values->stand_in[1] = -1;
     values->kept = NULL;
     options_system_inherit(sock, listener);
     return 0;

@@ -1,8 +1,8 @@
 /*
- * Options of level IPPROTO_SCTP, one row each: which sizes there may be, what is checked, what is
- * kept, and what usrsctp is told. All of it as net/sctp/socket.c of Linux 6.1 has it, for a
- * one-to-one socket: such a socket has one association at most, so the association's id in most of
- * these structs says nothing, and stays as the program has written it. An address that is all zeros
+ * Options of level IPPROTO_SCTP, one row each: which sizes there may be, where the value is kept,
+ * and whether usrsctp has the same. All as net/sctp/socket.c of Linux 6.1 has it, for a one-to-one
+ * socket: such a socket has one association at most, so the association's id in most of these
+ * structs says nothing, and stays as the program has written it. An address that is all zeros
  * stands for every path; there is one, to the peer.
  */
 #include "options_values.h"
@@ -11,7 +11,6 @@
 
 enum size_rule { NEVER, EXACTLY, AT_LEAST, OR_INT /* exactly; or a bare int */ };
 enum place {
-    NOWHERE,
     SOCKET,  /* struct option_values */
     FLAGS,   /* struct socket_options: for the upper layers */
     SHARED,  /* struct shared_values */
@@ -28,16 +27,123 @@ struct field {
 };
 
 struct row {
-    uint8_t name, size;
-    uint8_t set_size, get_size; /* enum size_rule */
-    uint8_t place;
-    uint8_t address_at; /* 0: there is none in it */
-    uint16_t in, limit; /* of an option that is one number */
-    int stack_name;     /* usrsctp takes the same number */
-    int (*check)(struct sock *sock, const union option_value *value); /* set; it may do all */
-    int (*get)(struct sock *sock, union option_value *value);         /* what is not kept */
-    struct field fields[8];                                           /* up to one without a size */
+    uint8_t name, size, set_size, get_size; /* enum size_rule */
+    uint8_t place, address_at;              /* 0: there is none in it */
+    uint16_t in, limit;                     /* of an option that is one number */
+    int stack_name;                         /* usrsctp takes the same */
+    struct field fields[8];                 /* of others, up to one without a size */
 };
+
+/* ---- the table */
+
+/* clang-format off */
+#define NUMBER(name, size, set, get, place, type, member, limit, stack_name) \
+    {name, size, set, get, place, 0, offsetof(struct type, member), limit, stack_name, {{0}}}
+#define STRUCT(name, type, set, place, ...) \
+    {name, sizeof(struct type), set, AT_LEAST, place, 0, 0, 0, 0, {__VA_ARGS__}}
+#define ADDRESS(name, type, set, ...) \
+    {name, sizeof(struct type), set, AT_LEAST, PATH, offsetof(struct type, address), 0, 0, 0, {__VA_ARGS__}}
+#define PASSED(name, size, set, get, stack_name) \
+    {name, size, set, get, USRSCTP, 0, 0, 0, stack_name, {{0}}}
+#define FIELD(type, member, place, kept, when) \
+    {offsetof(struct type, member), sizeof(((struct type *)0)->member), offsetof(struct place, kept), when}
+
+static const struct row rows[] = {
+    STRUCT(LX_RTOINFO, lx_rtoinfo, EXACTLY, SHARED,
+           FIELD(lx_rtoinfo, initial, shared_values, rto_initial, UNLESS_ZERO),
+           FIELD(lx_rtoinfo, max, shared_values, rto_max, UNLESS_ZERO),
+           FIELD(lx_rtoinfo, min, shared_values, rto_min, UNLESS_ZERO)),
+    STRUCT(LX_ASSOCINFO, lx_assocparams, EXACTLY, SHARED,
+           FIELD(lx_assocparams, asocmaxrxt, shared_values, retransmissions, UNLESS_ZERO),
+           FIELD(lx_assocparams, cookie_life, shared_values, cookie_life, UNLESS_ZERO)),
+    STRUCT(LX_INITMSG, lx_initmsg, EXACTLY, SOCKET,
+           FIELD(lx_initmsg, num_ostreams, option_values, init.num_ostreams, UNLESS_ZERO),
+           FIELD(lx_initmsg, max_instreams, option_values, init.max_instreams, UNLESS_ZERO),
+           FIELD(lx_initmsg, max_attempts, option_values, init.max_attempts, UNLESS_ZERO),
+           FIELD(lx_initmsg, max_init_timeo, option_values, init.max_init_timeo, UNLESS_ZERO)),
+    NUMBER(LX_NODELAY, 4, AT_LEAST, AT_LEAST, SOCKET, option_values, nodelay, FLAG, SCTP_NODELAY),
+    STRUCT(LX_PRIMARY_ADDR, lx_prim, EXACTLY, SOCKET, {0}),
+    NUMBER(LX_ADAPTATION_LAYER, 4, EXACTLY, AT_LEAST, SOCKET, option_values, adaptation, ANY_NUMBER, SCTP_ADAPTATION_LAYER),
+    NUMBER(LX_DISABLE_FRAGMENTS, 4, AT_LEAST, AT_LEAST, SOCKET, option_values, no_fragments, FLAG, SCTP_DISABLE_FRAGMENTS),
+    ADDRESS(LX_PEER_ADDR_PARAMS, lx_paddrparams, EXACTLY,
+            FIELD(lx_paddrparams, hbinterval, path_values, interval, ONLY_GIVEN),
+            FIELD(lx_paddrparams, pathmaxrxt, path_values, retransmissions, ONLY_GIVEN),
+            FIELD(lx_paddrparams, pathmtu, path_values, mtu, ONLY_GIVEN),
+            FIELD(lx_paddrparams, sackdelay, path_values, sack_delay, ONLY_GIVEN),
+            FIELD(lx_paddrparams, flags, path_values, flags, ONLY_GIVEN)),
+    STRUCT(LX_DEFAULT_SEND_PARAM, lx_sndrcvinfo, EXACTLY, SHARED,
+           FIELD(lx_sndrcvinfo, stream, shared_values, send.stream, ALWAYS),
+           FIELD(lx_sndrcvinfo, flags, shared_values, send.flags, ALWAYS),
+           FIELD(lx_sndrcvinfo, ppid, shared_values, send.ppid, ALWAYS),
+           FIELD(lx_sndrcvinfo, context, shared_values, send.context, ALWAYS),
+           FIELD(lx_sndrcvinfo, timetolive, shared_values, send.timetolive, ALWAYS)),
+    NUMBER(LX_I_WANT_MAPPED_V4_ADDR, 4, AT_LEAST, AT_LEAST, FLAGS, socket_options, v4_unmapped, INVERTED_FLAG, 0),
+    NUMBER(LX_MAXSEG, 8, OR_INT, OR_INT, SHARED, shared_values, max_segment, ANY_NUMBER, SCTP_MAXSEG),
+    STRUCT(LX_STATUS, lx_status, NEVER, SOCKET, {0}),
+    STRUCT(LX_GET_PEER_ADDR_INFO, lx_paddrinfo, NEVER, SOCKET, {0}),
+    STRUCT(LX_DELAYED_SACK, lx_sack_info, EXACTLY, SOCKET, {0}),
+    NUMBER(LX_CONTEXT, 8, EXACTLY, AT_LEAST, SHARED, shared_values, context, ANY_NUMBER, SCTP_CONTEXT),
+    NUMBER(LX_FRAGMENT_INTERLEAVE, 4, EXACTLY, AT_LEAST, SOCKET, option_values, interleave, FLAG, SCTP_FRAGMENT_INTERLEAVE),
+    NUMBER(LX_PARTIAL_DELIVERY_POINT, 4, EXACTLY, AT_LEAST, SOCKET, option_values, delivery_point, ANY_NUMBER, SCTP_PARTIAL_DELIVERY_POINT),
+    NUMBER(LX_MAX_BURST, 8, OR_INT, OR_INT, SHARED, shared_values, max_burst, ANY_NUMBER, SCTP_MAX_BURST),
+    PASSED(LX_AUTH_CHUNK, 1, EXACTLY, NEVER, SCTP_AUTH_CHUNK),
+    PASSED(LX_HMAC_IDENT, 4, AT_LEAST, AT_LEAST, SCTP_HMAC_IDENT),
+    PASSED(LX_AUTH_KEY, 9, AT_LEAST, NEVER, SCTP_AUTH_KEY),
+    PASSED(LX_AUTH_ACTIVE_KEY, 8, EXACTLY, AT_LEAST, SCTP_AUTH_ACTIVE_KEY),
+    PASSED(LX_AUTH_DELETE_KEY, 8, EXACTLY, NEVER, SCTP_AUTH_DELETE_KEY),
+    PASSED(LX_PEER_AUTH_CHUNKS, 8, NEVER, AT_LEAST, SCTP_PEER_AUTH_CHUNKS),
+    PASSED(LX_LOCAL_AUTH_CHUNKS, 8, NEVER, AT_LEAST, SCTP_LOCAL_AUTH_CHUNKS),
+    NUMBER(LX_AUTO_ASCONF, 4, AT_LEAST, AT_LEAST, SOCKET, option_values, auto_asconf, FLAG, 0),
+    ADDRESS(LX_PEER_ADDR_THLDS, lx_paddrthlds, AT_LEAST,
+            FIELD(lx_paddrthlds, pathmaxrxt, path_values, retransmissions, UNLESS_ZERO),
+            FIELD(lx_paddrthlds, pathpfthld, path_values, failed_after, ALWAYS),
+            FIELD(lx_paddrthlds, pathcpthld, path_values, switched_after, ONLY_GIVEN)),
+    NUMBER(LX_RECVRCVINFO, 4, AT_LEAST, AT_LEAST, FLAGS, socket_options, want_rcvinfo, FLAG, 0),
+    NUMBER(LX_RECVNXTINFO, 4, AT_LEAST, AT_LEAST, FLAGS, socket_options, want_nxtinfo, FLAG, 0),
+    STRUCT(LX_DEFAULT_SNDINFO, lx_sndinfo, EXACTLY, SHARED,
+           FIELD(lx_sndinfo, sid, shared_values, send.stream, ALWAYS),
+           FIELD(lx_sndinfo, flags, shared_values, send.flags, ALWAYS),
+           FIELD(lx_sndinfo, ppid, shared_values, send.ppid, ALWAYS),
+           FIELD(lx_sndinfo, context, shared_values, send.context, ALWAYS)),
+    PASSED(LX_AUTH_DEACTIVATE_KEY, 8, EXACTLY, NEVER, SCTP_AUTH_DEACTIVATE_KEY),
+    NUMBER(LX_REUSE_PORT, 4, AT_LEAST, AT_LEAST, FLAGS, socket_options, sctp_reuse_port, FLAG, 0),
+    ADDRESS(LX_PEER_ADDR_THLDS_V2, lx_paddrthlds, AT_LEAST,
+            FIELD(lx_paddrthlds, pathmaxrxt, path_values, retransmissions, UNLESS_ZERO),
+            FIELD(lx_paddrthlds, pathpfthld, path_values, failed_after, ALWAYS),
+            FIELD(lx_paddrthlds, pathcpthld, path_values, switched_after, ALWAYS)),
+    NUMBER(LX_PR_SUPPORTED, 8, EXACTLY, AT_LEAST, SOCKET, option_values, partial_reliability, FLAG, SCTP_PR_SUPPORTED),
+    STRUCT(LX_DEFAULT_PRINFO, lx_default_prinfo, EXACTLY, SOCKET, {0}),
+    STRUCT(LX_PR_ASSOC_STATUS, lx_prstatus, NEVER, SOCKET, {0}),
+    STRUCT(LX_PR_STREAM_STATUS, lx_prstatus, NEVER, SOCKET, {0}),
+    NUMBER(LX_RECONFIG_SUPPORTED, 8, EXACTLY, AT_LEAST, SOCKET, option_values, reconfiguration, FLAG, SCTP_RECONFIG_SUPPORTED),
+    NUMBER(LX_ENABLE_STREAM_RESET, 8, EXACTLY, AT_LEAST, SHARED, shared_values, stream_reset, 7, SCTP_ENABLE_STREAM_RESET),
+    PASSED(LX_RESET_STREAMS, 8, AT_LEAST, NEVER, SCTP_RESET_STREAMS),
+    PASSED(LX_RESET_ASSOC, 4, EXACTLY, NEVER, SCTP_RESET_ASSOC),
+    PASSED(LX_ADD_STREAMS, 8, EXACTLY, NEVER, SCTP_ADD_STREAMS),
+    NUMBER(LX_STREAM_SCHEDULER, 8, AT_LEAST, AT_LEAST, SHARED, shared_values, scheduler, LX_SS_RR, SCTP_PLUGGABLE_SS),
+    STRUCT(LX_STREAM_SCHEDULER_VALUE, lx_stream_value, AT_LEAST, SOCKET, {0}),
+    STRUCT(LX_EVENT, lx_event, AT_LEAST, SOCKET, {0}),
+    NUMBER(LX_ASCONF_SUPPORTED, 8, EXACTLY, AT_LEAST, SOCKET, option_values, asconf, FLAG, SCTP_ASCONF_SUPPORTED),
+    NUMBER(LX_AUTH_SUPPORTED, 8, EXACTLY, AT_LEAST, SOCKET, option_values, auth, FLAG, SCTP_AUTH_SUPPORTED),
+    STRUCT(LX_ECN_SUPPORTED, lx_assoc_value, EXACTLY, SHARED,
+           FIELD(lx_assoc_value, value, shared_values, ecn, ONLY_GIVEN)),
+    NUMBER(LX_EXPOSE_POTENTIALLY_FAILED_STATE, 8, EXACTLY, AT_LEAST, SHARED, shared_values, expose_failed, 2, 0),
+    ADDRESS(LX_REMOTE_UDP_ENCAPS_PORT, lx_udpencaps, EXACTLY,
+            FIELD(lx_udpencaps, port, path_values, udp_port, ALWAYS)),
+    ADDRESS(LX_PLPMTUD_PROBE_INTERVAL, lx_probeinterval, EXACTLY,
+            FIELD(lx_probeinterval, interval, path_values, probe_interval, ALWAYS)),
+};
+/* clang-format on */
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+_Static_assert(ROWS <= 64, "touched has a bit for each");
+
+static const struct row *find_row(int name)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        if (rows[i].name == name)
+            return &rows[i];
+    return NULL;
+}
 
 /* ---- addresses */
 
@@ -77,82 +183,116 @@ static void show_peer(const struct sock *sock, void *to)
 static char *find_place(struct sock *sock, const struct row *row, const union option_value *value,
                         char **second)
 {
-    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    struct sockaddr_storage address;
 
     *second = NULL;
-    if (row->place == SOCKET)
-        return (char *)sock->values;
-    if (row->place == FLAGS)
-        return (char *)&sock->options;
-    if (row->place == SHARED)
-        return (char *)options_shared(sock);
-    if (row->address_at != 0)
-        memcpy(&address, value->bytes + row->address_at, sizeof(address));
-    if (row->address_at == 0 || names_all(sock, &address)) {
-        if (options_associated(sock))
-            *second = (char *)options_path(sock);
-        return (char *)&options_shared(sock)->path;
+    switch (row->place) {
+    case FLAGS: return (char *)&sock->options;
+    case SHARED: return (char *)options_shared(sock);
+    case PATH: break;
+    default: return (char *)sock->values;
     }
-    return names_peer(sock, &address) ? (char *)options_path(sock) : NULL;
+    memcpy(&address, value->bytes + row->address_at, sizeof(address));
+    if (!names_all(sock, &address))
+        return names_peer(sock, &address) ? (char *)options_path(sock) : NULL;
+    if (options_associated(sock))
+        *second = (char *)options_path(sock);
+    return (char *)&options_shared(sock)->path;
 }
 
-/* ---- what is checked before a set; some do all of it */
+/* ---- what is checked */
 
-static int check_auto_asconf(struct sock *sock, const union option_value *value)
+#define HEARTBEAT (LX_SPP_HB_ENABLE | LX_SPP_HB_DISABLE)
+#define DISCOVERY (LX_SPP_PMTUD_ENABLE | LX_SPP_PMTUD_DISABLE)
+#define SACK_DELAY (LX_SPP_SACKDELAY_ENABLE | LX_SPP_SACKDELAY_DISABLE)
+#define SEND_FLAGS (LX_UNORDERED | LX_ADDR_OVER | LX_ABORT | LX_EOF)
+
+/* Of flags not both at once, of numbers not more than there may be. */
+static bool is_path(struct sock *sock, const struct lx_paddrparams *path)
 {
-    bool all = sock->address_count == 1 && address_is_any(&sock->addresses[0].ip);
+    struct sockaddr_storage address = path->address;
+    uint32_t flags = path->flags;
+    bool demands_of_socket = (flags & LX_SPP_HB_DEMAND) && names_all(sock, &address);
 
-    return value->number != 0 && !all ? options_fail(EINVAL) : 0;
+    return (flags & HEARTBEAT) != HEARTBEAT && (flags & DISCOVERY) != DISCOVERY &&
+           (flags & SACK_DELAY) != SACK_DELAY && path->sackdelay <= 500 &&
+           (path->pathmtu == 0 || path->pathmtu >= 512) &&
+           (!demands_of_socket || options_associated(sock));
 }
 
-static int check_segment(struct sock *sock, const union option_value *value)
+static bool is_rto(const struct shared_values *now, const struct lx_rtoinfo *rto)
+{
+    return (rto->min != 0 ? rto->min : now->rto_min) <= (rto->max != 0 ? rto->max : now->rto_max);
+}
+
+static bool is_segment(const struct sock *sock, int size)
 {
     const int least = 512 - (sock->family == AF_INET ? 20 : 40) - 12 - 16;
     const int most = 65535 - 3 - 16;
-    int size = (int)value->value.value;
 
-    return size != 0 && (size < least || size > most) ? options_fail(EINVAL) : 0;
+    return size == 0 || (size >= least && size <= most);
 }
 
-static int check_delivery_point(struct sock *sock, const union option_value *value)
+static bool is_bound_to_all(const struct sock *sock)
 {
-    return value->number > (uint32_t)sock->options.receive_buffer / 2 ? options_fail(EINVAL) : 0;
+    return sock->address_count == 1 && address_is_any(&sock->addresses[0].ip);
 }
 
-static int check_rto(struct sock *sock, const union option_value *value)
+/* Have both ends agreed on it? Without an association: is it on? */
+static bool has_agreed(struct sock *sock, int stack_name, uint32_t own)
 {
-    const struct shared_values *now = options_shared(sock);
-    uint32_t max = value->rto.max != 0 ? value->rto.max : now->rto_max;
-    uint32_t min = value->rto.min != 0 ? value->rto.min : now->rto_min;
+    struct sctp_assoc_value agreed = {.assoc_value = own};
 
-    return min > max ? options_fail(EINVAL) : 0;
+    if (options_associated(sock) &&
+        options_stack_get(sock, IPPROTO_SCTP, stack_name, &agreed, sizeof(agreed)) == -1)
+        return false;
+    return agreed.assoc_value != 0;
 }
 
-#define SEND_FLAGS (LX_UNORDERED | LX_ADDR_OVER | LX_ABORT | LX_EOF)
-
-static int check_sndrcv(struct sock *sock, const union option_value *value)
+static bool has_auth(struct sock *sock)
 {
-    (void)sock;
-    return value->sndrcv.flags & ~SEND_FLAGS ? options_fail(EINVAL) : 0;
+    return has_agreed(sock, SCTP_AUTH_SUPPORTED, sock->values->auth);
 }
 
-static int check_snd(struct sock *sock, const union option_value *value)
+static bool is_event(const struct lx_event *event)
 {
-    (void)sock;
-    return value->snd.flags & ~SEND_FLAGS ? options_fail(EINVAL) : 0;
+    return event->type >= LX_SN_DATA_IO && event->type <= LX_SN_SEND_FAILED_EVENT;
 }
 
-static int set_policy(struct sock *sock, const union option_value *value)
+static bool is_stream(struct sock *sock, uint16_t stream)
 {
-    struct lx_sndrcvinfo *to = &options_shared(sock)->send;
-    uint16_t policy = value->prinfo.policy;
-
-    if (policy & ~LX_PR_MASK)
-        return options_fail(EINVAL);
-    to->flags = (uint16_t)((to->flags & ~LX_PR_MASK) | policy);
-    to->timetolive = policy == 0 ? 0 : value->prinfo.value;
-    return 0;
+    return !options_associated(sock) || stream < options_status(sock).sstat_outstrms;
 }
+
+/* False: EINVAL. */
+static bool is_valid(struct sock *sock, const struct row *row, const union option_value *value)
+{
+    struct sockaddr_storage address;
+
+    switch (row->name) {
+    case LX_RTOINFO: return is_rto(options_shared(sock), &value->rto);
+    case LX_PRIMARY_ADDR: address = value->primary.addr; return names_peer(sock, &address);
+    case LX_PEER_ADDR_PARAMS: return is_path(sock, &value->path);
+    case LX_DEFAULT_SEND_PARAM: return (value->sndrcv.flags & ~SEND_FLAGS) == 0;
+    case LX_MAXSEG: return is_segment(sock, (int)value->value.value);
+    case LX_DELAYED_SACK: return value->sack.delay <= 500;
+    case LX_PARTIAL_DELIVERY_POINT:
+        return value->number <= (uint32_t)sock->options.receive_buffer / 2;
+    case LX_AUTO_ASCONF: return value->number == 0 || is_bound_to_all(sock);
+    case LX_DEFAULT_SNDINFO: return (value->snd.flags & ~SEND_FLAGS) == 0;
+    case LX_PEER_ADDR_THLDS_V2: return value->thresholds.pathpfthld <= value->thresholds.pathcpthld;
+    case LX_DEFAULT_PRINFO: return (value->prinfo.policy & ~LX_PR_MASK) == 0;
+    case LX_STREAM_SCHEDULER_VALUE: return is_stream(sock, value->stream.stream_id);
+    case LX_EVENT: return is_event(&value->event);
+    case LX_PLPMTUD_PROBE_INTERVAL:
+        return value->probe.interval == 0 || value->probe.interval >= 5000;
+    default:
+        return (row->limit <= FLAG || row->limit == INVERTED_FLAG ||
+                value->value.value <= row->limit);
+    }
+}
+
+/* ---- what has rules of its own: set */
 
 static void change_flags(struct path_values *path, uint32_t flags, uint32_t group)
 {
@@ -160,52 +300,14 @@ static void change_flags(struct path_values *path, uint32_t flags, uint32_t grou
         path->flags = (path->flags & ~group) | (flags & group);
 }
 
-#define HEARTBEAT (LX_SPP_HB_ENABLE | LX_SPP_HB_DISABLE)
-#define DISCOVERY (LX_SPP_PMTUD_ENABLE | LX_SPP_PMTUD_DISABLE)
-#define SACK_DELAY (LX_SPP_SACKDELAY_ENABLE | LX_SPP_SACKDELAY_DISABLE)
-
 static void change_sack(struct path_values *path, const struct lx_sack_info *from)
 {
     if (from->delay != 0)
         path->sack_delay = from->delay;
     if (from->freq > 1)
         path->sack_frequency = from->freq;
-    if (from->freq == 1)
-        change_flags(path, LX_SPP_SACKDELAY_DISABLE, SACK_DELAY);
-    else
-        change_flags(path, LX_SPP_SACKDELAY_ENABLE, SACK_DELAY);
-}
-
-static int set_sack(struct sock *sock, const union option_value *value)
-{
-    if (value->sack.delay == 0 && value->sack.freq == 0)
-        return 0;
-    if (value->sack.delay > 500)
-        return options_fail(EINVAL);
-    change_sack(&options_shared(sock)->path, &value->sack);
-    if (options_associated(sock))
-        change_sack(options_path(sock), &value->sack);
-    return 0;
-}
-
-static int check_path(struct sock *sock, const union option_value *value)
-{
-    uint32_t flags = value->path.flags;
-    struct sockaddr_storage address = value->path.address;
-    bool all = names_all(sock, &address);
-
-    /* Both at once, or more than there may be. */
-    if ((flags & HEARTBEAT) == HEARTBEAT || (flags & DISCOVERY) == DISCOVERY ||
-        (flags & SACK_DELAY) == SACK_DELAY || value->path.sackdelay > 500 ||
-        (value->path.pathmtu != 0 && value->path.pathmtu < 512) ||
-        (!all && !names_peer(sock, &address)))
-        return options_fail(EINVAL);
-    if (!(flags & LX_SPP_HB_DEMAND))
-        return 0;
-    if (all && !options_associated(sock))
-        return options_fail(EINVAL);
-    options_send_heartbeat(sock);
-    return 0;
+    change_flags(path, from->freq == 1 ? LX_SPP_SACKDELAY_DISABLE : LX_SPP_SACKDELAY_ENABLE,
+                 SACK_DELAY);
 }
 
 static void change_path(struct path_values *path, const struct lx_paddrparams *from, bool v6)
@@ -235,57 +337,21 @@ static void change_path(struct path_values *path, const struct lx_paddrparams *f
     }
 }
 
-static int set_path(struct sock *sock, const union option_value *value)
+/* place: of the path, or of all that the association or the socket has; then second is the path. */
+static void set_path(struct sock *sock, const struct lx_paddrparams *from, char *place,
+                     char *second)
 {
-    struct sockaddr_storage address = value->path.address;
-    bool v6 = sock->family == AF_INET6, associated = options_associated(sock);
+    bool v6 = sock->family == AF_INET6;
+    char *path = second != NULL ? second : place;
 
-    if (check_path(sock, value) == -1)
-        return -1;
-    if (names_all(sock, &address))
-        change_path(&options_shared(sock)->path, &value->path, v6 || associated);
-    if (associated)
-        change_path(options_path(sock), &value->path, v6 && !address_is_v4(&sock->link->remote.ip));
-    return 0;
+    if (second != NULL)
+        change_path((struct path_values *)(void *)place, from, true);
+    if (options_associated(sock))
+        v6 = v6 && !address_is_v4(&sock->link->remote.ip);
+    change_path((struct path_values *)(void *)path, from, v6);
+    if (from->flags & LX_SPP_HB_DEMAND)
+        options_send_heartbeat(sock);
 }
-
-static int check_thresholds(struct sock *sock, const union option_value *value)
-{
-    (void)sock;
-    return value->thresholds.pathpfthld > value->thresholds.pathcpthld ? options_fail(EINVAL) : 0;
-}
-
-static int check_probe(struct sock *sock, const union option_value *value)
-{
-    const uint32_t least_ms = 5000;
-
-    (void)sock;
-    return value->probe.interval != 0 && value->probe.interval < least_ms ? options_fail(EINVAL)
-                                                                          : 0;
-}
-
-/* What an association has agreed on stays. */
-static int set_ecn(struct sock *sock, const union option_value *value)
-{
-    options_shared(sock);
-    sock->values->socket.ecn = value->value.value != 0;
-    return 0;
-}
-
-static int check_primary(struct sock *sock, const union option_value *value)
-{
-    struct sockaddr_storage address = value->primary.addr;
-
-    return names_peer(sock, &address) ? 0 : options_fail(EINVAL);
-}
-
-static int check_peer_primary(struct sock *sock, const union option_value *value)
-{
-    (void)value;
-    return options_fail(sock->values->asconf && !options_associated(sock) ? EINVAL : EPERM);
-}
-
-/* ---- notifications */
 
 /* Which messages have a head is the socket's affair, which events are told the association's. */
 static void change_events(struct sock *sock)
@@ -294,118 +360,67 @@ static void change_events(struct sock *sock)
         (uint16_t)((sock->values->socket.events & 1) | (options_shared(sock)->events & ~1));
 }
 
-static int event_bit(const struct lx_event *event)
-{
-    if (event->type < LX_SN_DATA_IO || event->type > LX_SN_SEND_FAILED_EVENT)
-        return options_fail(EINVAL);
-    return event->type - LX_SN_DATA_IO;
-}
-
-static int set_event(struct sock *sock, const union option_value *value)
-{
-    uint16_t *events = &options_shared(sock)->events;
-    int bit = event_bit(&value->event);
-
-    if (bit == -1)
-        return -1;
-    *events = (uint16_t)(value->event.on ? *events | 1u << bit : *events & ~(1u << bit));
-    change_events(sock);
-    return 0;
-}
-
-static int get_event(struct sock *sock, union option_value *value)
-{
-    int bit = event_bit(&value->event);
-
-    if (bit == -1)
-        return -1;
-    value->event.on = options_shared(sock)->events >> bit & 1;
-    return 0;
-}
-
-static int set_events(struct sock *sock, const uint8_t *value, size_t size)
+static void set_events(struct sock *sock, const uint8_t *value, size_t size)
 {
     uint16_t events = sock->values->socket.events;
 
-    if (size > sizeof(struct lx_event_subscribe))
-        return options_fail(EINVAL);
     for (unsigned i = 0; i < size; i++)
         events = (uint16_t)(value[i] ? events | 1u << i : events & ~(1u << i));
     sock->values->socket.events = options_shared(sock)->events = events;
     change_events(sock);
-    return 0;
+    if (sock->so != NULL)
+        options_apply(sock, sock->so, LX_EVENTS);
 }
 
-static int get_events(struct sock *sock, uint8_t *value, socklen_t *size)
+static void set_event(struct sock *sock, const struct lx_event *event)
 {
-    if (*size == 0)
-        return options_fail(EINVAL);
-    if (*size > sizeof(struct lx_event_subscribe))
-        *size = sizeof(struct lx_event_subscribe);
-    for (unsigned i = 0; i < *size; i++)
-        value[i] = sock->values->socket.events >> i & 1;
-    return 0;
+    uint16_t *events = &options_shared(sock)->events;
+    unsigned bit = 1u << (event->type - LX_SN_DATA_IO);
+
+    *events = (uint16_t)(event->on ? *events | bit : *events & ~bit);
+    change_events(sock);
 }
 
-/* ---- what usrsctp knows */
-
-static int get_segment(struct sock *sock, union option_value *value)
+static void set_policy(struct lx_sndrcvinfo *to, const struct lx_default_prinfo *from)
 {
+    to->flags = (uint16_t)((to->flags & ~LX_PR_MASK) | from->policy);
+    to->timetolive = from->policy == 0 ? 0 : from->value;
+}
+
+static void set_sack(struct sock *sock, const struct lx_sack_info *from)
+{
+    if (from->delay == 0 && from->freq == 0)
+        return;
+    change_sack(&options_shared(sock)->path, from);
     if (options_associated(sock))
-        value->value.value = options_fragment_size(sock);
-    return 0;
+        change_sack(options_path(sock), from);
 }
 
-static int get_auto_asconf(struct sock *sock, union option_value *value)
+/* Only the scheduler with priorities knows them. */
+static void set_stream_value(struct sock *sock, const struct lx_stream_value *from)
 {
-    if (check_auto_asconf(sock, value) == -1)
-        value->number = 0;
-    return 0;
+    struct sctp_stream_value to = {.stream_id = from->stream_id,
+                                   .stream_value = from->stream_value};
+
+    if (options_shared(sock)->scheduler == LX_SS_PRIO)
+        options_stack_set(sock, IPPROTO_SCTP, SCTP_SS_VALUE, &to, sizeof(to));
 }
 
-static int get_association(struct sock *sock, union option_value *value)
+static void set_own(struct sock *sock, int name, const union option_value *value)
 {
-    struct sctp_assocparams from = {.sasoc_peer_rwnd = 0};
+    struct shared_values *shared = options_shared(sock);
 
-    if (options_associated(sock))
-        options_stack_get(sock, IPPROTO_SCTP, SCTP_ASSOCINFO, &from, sizeof(from));
-    value->association.number_peer_destinations = from.sasoc_number_peer_destinations;
-    value->association.peer_rwnd = from.sasoc_peer_rwnd;
-    value->association.local_rwnd = from.sasoc_local_rwnd;
-    return 0;
+    switch (name) {
+    case LX_DELAYED_SACK: set_sack(sock, &value->sack); break;
+    case LX_DEFAULT_PRINFO: set_policy(&shared->send, &value->prinfo); break;
+    case LX_STREAM_SCHEDULER_VALUE: set_stream_value(sock, &value->stream); break;
+    case LX_EVENT: set_event(sock, &value->event); break;
+    case LX_ECN_SUPPORTED: sock->values->socket.ecn = value->value.value != 0; break;
+    default: break;
+    }
 }
 
-static int get_sack(struct sock *sock, union option_value *value)
-{
-    const struct path_values *path = &options_shared(sock)->path;
-    bool delays = path->flags & LX_SPP_SACKDELAY_ENABLE;
-
-    value->sack.delay = delays ? path->sack_delay : 0;
-    value->sack.freq = delays ? path->sack_frequency : 1;
-    return 0;
-}
-
-static int get_policy(struct sock *sock, union option_value *value)
-{
-    value->prinfo.policy = options_shared(sock)->send.flags & LX_PR_MASK;
-    value->prinfo.value = options_shared(sock)->send.timetolive;
-    return 0;
-}
-
-static int get_path(struct sock *sock, union option_value *value)
-{
-    if (value->path.pathmtu == 0 && options_associated(sock))
-        value->path.pathmtu = options_status(sock).sstat_primary.spinfo_mtu;
-    return 0;
-}
-
-static int get_primary(struct sock *sock, union option_value *value)
-{
-    if (!options_associated(sock))
-        return options_fail(EINVAL);
-    show_peer(sock, &value->primary.addr);
-    return 0;
-}
+/* ---- what has rules of its own: get. Each returns 0, or -1 with errno. */
 
 static void fill_info(const struct sctp_status *from, struct lx_paddrinfo *to)
 {
@@ -435,306 +450,171 @@ static int32_t association_state(int32_t state)
     }
 }
 
-static int get_status(struct sock *sock, union option_value *value)
+static int get_status(struct sock *sock, struct lx_status *to)
 {
     struct sctp_status from = options_status(sock);
 
     if (!options_associated(sock))
         return options_fail(EINVAL);
-    value->status = (struct lx_status){.assoc_id = (int32_t)from.sstat_assoc_id,
-                                       .state = association_state(from.sstat_state),
-                                       .rwnd = from.sstat_rwnd,
-                                       .unackdata = from.sstat_unackdata,
-                                       .penddata = from.sstat_penddata,
-                                       .instrms = from.sstat_instrms,
-                                       .outstrms = from.sstat_outstrms,
-                                       .fragmentation_point = options_fragment_size(sock)};
-    fill_info(&from, &value->status.primary);
-    show_peer(sock, (char *)&value->status.primary + offsetof(struct lx_paddrinfo, address));
+    *to = (struct lx_status){.assoc_id = (int32_t)from.sstat_assoc_id,
+                             .state = association_state(from.sstat_state),
+                             .rwnd = from.sstat_rwnd,
+                             .unackdata = from.sstat_unackdata,
+                             .penddata = from.sstat_penddata,
+                             .instrms = from.sstat_instrms,
+                             .outstrms = from.sstat_outstrms,
+                             .fragmentation_point = options_fragment_size(sock)};
+    fill_info(&from, &to->primary);
+    show_peer(sock, (char *)&to->primary + offsetof(struct lx_paddrinfo, address));
     return 0;
 }
 
-static int get_info(struct sock *sock, union option_value *value)
+static int get_info(struct sock *sock, struct lx_paddrinfo *to)
 {
-    struct sockaddr_storage address = value->info.address;
+    struct sockaddr_storage address = to->address;
     struct sctp_status from = options_status(sock);
 
     if (!names_peer(sock, &address))
         return options_fail(EINVAL);
-    show_peer(sock, (char *)&value->info + offsetof(struct lx_paddrinfo, address));
-    fill_info(&from, &value->info);
+    fill_info(&from, to);
+    show_peer(sock, (char *)to + offsetof(struct lx_paddrinfo, address));
     return 0;
 }
 
-static int get_abandoned(struct sock *sock, union option_value *value, int stack_name)
+static int get_association(struct sock *sock, struct lx_assocparams *to)
 {
-    struct lx_prstatus *to = &value->abandoned;
+    struct sctp_assocparams from = {.sasoc_peer_rwnd = 0};
+
+    if (options_associated(sock))
+        options_stack_get(sock, IPPROTO_SCTP, SCTP_ASSOCINFO, &from, sizeof(from));
+    to->number_peer_destinations = from.sasoc_number_peer_destinations;
+    to->peer_rwnd = from.sasoc_peer_rwnd;
+    to->local_rwnd = from.sasoc_local_rwnd;
+    return 0;
+}
+
+static int get_path(struct sock *sock, struct lx_paddrparams *to, const struct path_values *from)
+{
+    if (to->pathmtu == 0 && options_associated(sock))
+        to->pathmtu = options_status(sock).sstat_primary.spinfo_mtu;
+    if (from->flags & LX_SPP_IPV6_FLOWLABEL)
+        to->ipv6_flowlabel = from->flow_label;
+    if (from->flags & LX_SPP_DSCP)
+        to->dscp = from->dscp;
+    return 0;
+}
+
+static int get_sack(const struct path_values *from, struct lx_sack_info *to)
+{
+    bool delays = from->flags & LX_SPP_SACKDELAY_ENABLE;
+
+    to->delay = delays ? from->sack_delay : 0;
+    to->freq = delays ? from->sack_frequency : 1;
+    return 0;
+}
+
+/* By stream, usrsctp does not count for each policy. */
+static int get_abandoned(struct sock *sock, struct lx_prstatus *to, bool of_stream)
+{
     const uint16_t all = 0x0f;
     const uint16_t policies[] = {all, SCTP_PR_SCTP_TTL, SCTP_PR_SCTP_RTX, SCTP_PR_SCTP_BUF};
     uint16_t one = to->policy & LX_PR_MASK;
-    bool by_policy = stack_name == SCTP_PR_ASSOC_STATUS; /* usrsctp does not count it by stream */
+    int name = of_stream ? SCTP_PR_STREAM_STATUS : SCTP_PR_ASSOC_STATUS;
     struct sctp_prstatus from = {.sprstat_sid = to->sid,
-                                 .sprstat_policy = policies[by_policy ? one / 16 : 0]};
+                                 .sprstat_policy = of_stream ? all : policies[one / LX_PR_TTL]};
 
     if (((to->policy & LX_PR_ALL) != 0) == (one != 0) ||
         (to->policy & ~(LX_PR_MASK | LX_PR_ALL)) != 0 || !options_associated(sock))
         return options_fail(EINVAL);
-    if (options_stack_get(sock, IPPROTO_SCTP, stack_name, &from, sizeof(from)) == -1)
+    if (options_stack_get(sock, IPPROTO_SCTP, name, &from, sizeof(from)) == -1)
         return -1;
     to->abandoned_unsent = from.sprstat_abandoned_unsent;
     to->abandoned_sent = from.sprstat_abandoned_sent;
     return 0;
 }
 
-static int get_all_abandoned(struct sock *sock, union option_value *value)
+static int get_stream_value(struct sock *sock, struct lx_stream_value *to)
 {
-    return get_abandoned(sock, value, SCTP_PR_ASSOC_STATUS);
-}
+    struct sctp_stream_value from = {.stream_id = to->stream_id};
 
-static int get_abandoned_of_stream(struct sock *sock, union option_value *value)
-{
-    return get_abandoned(sock, value, SCTP_PR_STREAM_STATUS);
-}
-
-/* Only a scheduler with priorities knows them. */
-static int check_stream(struct sock *sock, const union option_value *value)
-{
-    bool exists = value->stream.stream_id < options_status(sock).sstat_outstrms;
-
-    return exists || !options_associated(sock) ? 0 : options_fail(EINVAL);
-}
-
-static int set_stream_value(struct sock *sock, const union option_value *value)
-{
-    struct sctp_stream_value to = {.stream_id = value->stream.stream_id,
-                                   .stream_value = value->stream.stream_value};
-
-    if (check_stream(sock, value) == -1)
-        return -1;
-    if (options_associated(sock) && options_shared(sock)->scheduler == LX_SS_PRIO)
-        options_stack_set(sock, IPPROTO_SCTP, SCTP_SS_VALUE, &to, sizeof(to));
-    return 0;
-}
-
-static int get_stream_value(struct sock *sock, union option_value *value)
-{
-    struct sctp_stream_value from = {.stream_id = value->stream.stream_id};
-
-    if (!options_associated(sock) || check_stream(sock, value) == -1)
+    if (!options_associated(sock) || !is_stream(sock, to->stream_id))
         return options_fail(EINVAL);
-    value->stream.stream_value = 0;
-    if (options_shared(sock)->scheduler == LX_SS_PRIO &&
-        options_stack_get(sock, IPPROTO_SCTP, SCTP_SS_VALUE, &from, sizeof(from)) == 0)
-        value->stream.stream_value = from.stream_value;
+    if (options_shared(sock)->scheduler == LX_SS_PRIO)
+        options_stack_get(sock, IPPROTO_SCTP, SCTP_SS_VALUE, &from, sizeof(from));
+    to->stream_value = from.stream_value;
     return 0;
 }
 
-/* ---- what usrsctp does: changes of streams (RFC 6525), and AUTH (RFC 4895), for programs that
- * have turned that on */
-
-/* Have both ends agreed on it? Without an association: is it on? */
-static bool has_agreed(struct sock *sock, int stack_name, uint32_t own)
+/* What is kept is in value already. */
+static int get_own(struct sock *sock, const struct row *row, union option_value *value,
+                   const char *place)
 {
-    struct sctp_assoc_value agreed = {.assoc_value = own};
+    const struct shared_values *shared = options_shared(sock);
 
-    if (options_associated(sock) &&
-        options_stack_get(sock, IPPROTO_SCTP, stack_name, &agreed, sizeof(agreed)) == -1)
-        return false;
-    return agreed.assoc_value != 0;
+    switch (row->name) {
+    case LX_ASSOCINFO: return get_association(sock, &value->association);
+    case LX_PRIMARY_ADDR:
+        if (!options_associated(sock))
+            return options_fail(EINVAL);
+        show_peer(sock, &value->primary.addr);
+        return 0;
+    case LX_PEER_ADDR_PARAMS:
+        return get_path(sock, &value->path, (const struct path_values *)(const void *)place);
+    case LX_MAXSEG:
+        if (options_associated(sock))
+            value->value.value = options_fragment_size(sock);
+        return 0;
+    case LX_STATUS: return get_status(sock, &value->status);
+    case LX_GET_PEER_ADDR_INFO: return get_info(sock, &value->info);
+    case LX_DELAYED_SACK: return get_sack(&shared->path, &value->sack);
+    case LX_AUTO_ASCONF: value->number = value->number && is_bound_to_all(sock); return 0;
+    case LX_DEFAULT_PRINFO:
+        value->prinfo.policy = shared->send.flags & LX_PR_MASK;
+        value->prinfo.value = shared->send.timetolive;
+        return 0;
+    case LX_PR_ASSOC_STATUS:
+    case LX_PR_STREAM_STATUS:
+        return get_abandoned(sock, &value->abandoned, row->name == LX_PR_STREAM_STATUS);
+    case LX_STREAM_SCHEDULER_VALUE: return get_stream_value(sock, &value->stream);
+    case LX_EVENT:
+        if (!is_event(&value->event))
+            return options_fail(EINVAL);
+        value->event.on = shared->events >> (value->event.type - LX_SN_DATA_IO) & 1;
+        return 0;
+    default: return 0;
+    }
 }
 
-static int check_change(struct sock *sock, uint32_t how)
+/* ---- what usrsctp does itself: changes of streams (RFC 6525), and AUTH (RFC 4895), for programs
+ * that have turned that on */
+
+static bool is_auth(const struct row *row)
 {
+    return row->place == USRSCTP && row->name < LX_RESET_STREAMS;
+}
+
+/* 0, or the errno. */
+static int refuse(struct sock *sock, const struct row *row)
+{
+    const uint32_t how = row->name == LX_RESET_STREAMS ? SCTP_ENABLE_RESET_STREAM_REQ
+                         : row->name == LX_RESET_ASSOC ? SCTP_ENABLE_RESET_ASSOC_REQ
+                                                       : SCTP_ENABLE_CHANGE_ASSOC_REQ;
+
+    if (row->name == LX_PEER_AUTH_CHUNKS && !options_associated(sock))
+        return EINVAL;
+    if (is_auth(row))
+        return has_auth(sock) ? 0 : EACCES;
     if (!options_associated(sock))
-        return options_fail(EINVAL);
-    if (!has_agreed(sock, SCTP_RECONFIG_SUPPORTED, 0) ||
-        !(options_shared(sock)->stream_reset & how))
-        return options_fail(ENOPROTOOPT);
-    return 0;
+        return EINVAL;
+    return has_agreed(sock, SCTP_RECONFIG_SUPPORTED, 0) &&
+                   (options_shared(sock)->stream_reset & how)
+               ? 0
+               : ENOPROTOOPT;
 }
 
-static int check_reset(struct sock *sock, const union option_value *value)
+static bool asks_before_size(const struct row *row)
 {
-    (void)value;
-    return check_change(sock, SCTP_ENABLE_RESET_STREAM_REQ);
-}
-
-static int check_reset_all(struct sock *sock, const union option_value *value)
-{
-    (void)value;
-    return check_change(sock, SCTP_ENABLE_RESET_ASSOC_REQ);
-}
-
-static int check_more_streams(struct sock *sock, const union option_value *value)
-{
-    (void)value;
-    return check_change(sock, SCTP_ENABLE_CHANGE_ASSOC_REQ);
-}
-
-static int check_auth(struct sock *sock, const union option_value *value)
-{
-    (void)value;
-    return has_agreed(sock, SCTP_AUTH_SUPPORTED, sock->values->auth) ? 0 : options_fail(EACCES);
-}
-
-/* ---- the table */
-
-#define NO_FIELDS                                                                                  \
-    {                                                                                              \
-        {                                                                                          \
-            0                                                                                      \
-        }                                                                                          \
-    }
-#define NUMBER(name, rule, member, limit, stack_name)                                              \
-    {                                                                                              \
-        name, 4, rule, AT_LEAST, SOCKET, 0, offsetof(struct option_values, member), limit,         \
-            stack_name, NULL, NULL, NO_FIELDS                                                      \
-    }
-#define VALUE(name, member, stack_name)                                                            \
-    {                                                                                              \
-        name, 8, EXACTLY, AT_LEAST, SOCKET, 0, offsetof(struct option_values, member), FLAG,       \
-            stack_name, NULL, NULL, NO_FIELDS                                                      \
-    }
-#define BOTH(name, rule, get_rule, member, limit, stack_name)                                      \
-    {                                                                                              \
-        name, 8, rule, get_rule, SHARED, 0, offsetof(struct shared_values, member), limit,         \
-            stack_name, NULL, NULL, NO_FIELDS                                                      \
-    }
-#define SEEN(name, member, limit)                                                                  \
-    {                                                                                              \
-        name, 4, AT_LEAST, AT_LEAST, FLAGS, 0, offsetof(struct socket_options, member), limit, 0,  \
-            NULL, NULL, NO_FIELDS                                                                  \
-    }
-#define STRUCT(name, type, rule, place, check, get, ...)                                           \
-    {                                                                                              \
-        name, sizeof(struct type), rule, AT_LEAST, place, 0, 0, 0, 0, check, get,                  \
-        {                                                                                          \
-            __VA_ARGS__                                                                            \
-        }                                                                                          \
-    }
-#define ADDRESS(name, type, member, rule, check, get, ...)                                         \
-    {                                                                                              \
-        name, sizeof(struct type), rule, AT_LEAST, PATH, offsetof(struct type, member), 0, 0, 0,   \
-            check, get,                                                                            \
-        {                                                                                          \
-            __VA_ARGS__                                                                            \
-        }                                                                                          \
-    }
-#define PASSED(name, size, rule, get_rule, check, stack_name)                                      \
-    {                                                                                              \
-        name, size, rule, get_rule, USRSCTP, 0, 0, 0, stack_name, check, NULL, NO_FIELDS           \
-    }
-#define FIELD(type, member, place, kept, when)                                                     \
-    {                                                                                              \
-        offsetof(struct type, member), sizeof(((struct type *)0)->member),                         \
-            offsetof(struct place, kept), when                                                     \
-    }
-
-/* clang-format off */
-static const struct row rows[] = {
-    STRUCT(LX_RTOINFO, lx_rtoinfo, EXACTLY, SHARED, check_rto, NULL,
-           FIELD(lx_rtoinfo, initial, shared_values, rto_initial, UNLESS_ZERO),
-           FIELD(lx_rtoinfo, max, shared_values, rto_max, UNLESS_ZERO),
-           FIELD(lx_rtoinfo, min, shared_values, rto_min, UNLESS_ZERO)),
-    STRUCT(LX_ASSOCINFO, lx_assocparams, EXACTLY, SHARED, NULL, get_association,
-           FIELD(lx_assocparams, asocmaxrxt, shared_values, retransmissions, UNLESS_ZERO),
-           FIELD(lx_assocparams, cookie_life, shared_values, cookie_life, UNLESS_ZERO)),
-    STRUCT(LX_INITMSG, lx_initmsg, EXACTLY, SOCKET, NULL, NULL,
-           FIELD(lx_initmsg, num_ostreams, option_values, init.num_ostreams, UNLESS_ZERO),
-           FIELD(lx_initmsg, max_instreams, option_values, init.max_instreams, UNLESS_ZERO),
-           FIELD(lx_initmsg, max_attempts, option_values, init.max_attempts, UNLESS_ZERO),
-           FIELD(lx_initmsg, max_init_timeo, option_values, init.max_init_timeo, UNLESS_ZERO)),
-    NUMBER(LX_NODELAY, AT_LEAST, nodelay, FLAG, SCTP_NODELAY),
-    {LX_SET_PEER_PRIMARY_ADDR, 0, AT_LEAST, NEVER, SOCKET, 0, 0, 0, 0, check_peer_primary, NULL,
-     NO_FIELDS},
-    STRUCT(LX_PRIMARY_ADDR, lx_prim, EXACTLY, SOCKET, check_primary, get_primary, {0}),
-    NUMBER(LX_ADAPTATION_LAYER, EXACTLY, adaptation, ANY_NUMBER, SCTP_ADAPTATION_LAYER),
-    NUMBER(LX_DISABLE_FRAGMENTS, AT_LEAST, no_fragments, FLAG, SCTP_DISABLE_FRAGMENTS),
-    ADDRESS(LX_PEER_ADDR_PARAMS, lx_paddrparams, address, EXACTLY, set_path, get_path,
-            FIELD(lx_paddrparams, hbinterval, path_values, interval, ALWAYS),
-            FIELD(lx_paddrparams, pathmaxrxt, path_values, retransmissions, ALWAYS),
-            FIELD(lx_paddrparams, pathmtu, path_values, mtu, ALWAYS),
-            FIELD(lx_paddrparams, sackdelay, path_values, sack_delay, ALWAYS),
-            FIELD(lx_paddrparams, flags, path_values, flags, ALWAYS),
-            FIELD(lx_paddrparams, ipv6_flowlabel, path_values, flow_label, UNLESS_ZERO),
-            FIELD(lx_paddrparams, dscp, path_values, dscp, UNLESS_ZERO)),
-    STRUCT(LX_DEFAULT_SEND_PARAM, lx_sndrcvinfo, EXACTLY, SHARED, check_sndrcv, NULL,
-           FIELD(lx_sndrcvinfo, stream, shared_values, send.stream, ALWAYS),
-           FIELD(lx_sndrcvinfo, flags, shared_values, send.flags, ALWAYS),
-           FIELD(lx_sndrcvinfo, ppid, shared_values, send.ppid, ALWAYS),
-           FIELD(lx_sndrcvinfo, context, shared_values, send.context, ALWAYS),
-           FIELD(lx_sndrcvinfo, timetolive, shared_values, send.timetolive, ALWAYS)),
-    SEEN(LX_I_WANT_MAPPED_V4_ADDR, v4_unmapped, INVERTED_FLAG),
-    {LX_MAXSEG, 8, OR_INT, OR_INT, SHARED, 0, offsetof(struct shared_values, max_segment),
-     ANY_NUMBER, SCTP_MAXSEG, check_segment, get_segment, NO_FIELDS},
-    STRUCT(LX_STATUS, lx_status, NEVER, SOCKET, NULL, get_status, {0}),
-    STRUCT(LX_GET_PEER_ADDR_INFO, lx_paddrinfo, NEVER, SOCKET, NULL, get_info, {0}),
-    STRUCT(LX_DELAYED_SACK, lx_sack_info, EXACTLY, PATH, set_sack, get_sack, {0}),
-    BOTH(LX_CONTEXT, EXACTLY, AT_LEAST, context, ANY_NUMBER, SCTP_CONTEXT),
-    NUMBER(LX_FRAGMENT_INTERLEAVE, EXACTLY, interleave, FLAG, SCTP_FRAGMENT_INTERLEAVE),
-    {LX_PARTIAL_DELIVERY_POINT, 4, EXACTLY, AT_LEAST, SOCKET, 0,
-     offsetof(struct option_values, delivery_point), ANY_NUMBER, SCTP_PARTIAL_DELIVERY_POINT,
-     check_delivery_point, NULL, NO_FIELDS},
-    BOTH(LX_MAX_BURST, OR_INT, OR_INT, max_burst, ANY_NUMBER, SCTP_MAX_BURST),
-    PASSED(LX_AUTH_CHUNK, 1, EXACTLY, NEVER, check_auth, SCTP_AUTH_CHUNK),
-    PASSED(LX_HMAC_IDENT, 4, AT_LEAST, AT_LEAST, check_auth, SCTP_HMAC_IDENT),
-    PASSED(LX_AUTH_KEY, 9, AT_LEAST, NEVER, check_auth, SCTP_AUTH_KEY),
-    PASSED(LX_AUTH_ACTIVE_KEY, 8, EXACTLY, AT_LEAST, check_auth, SCTP_AUTH_ACTIVE_KEY),
-    PASSED(LX_AUTH_DELETE_KEY, 8, EXACTLY, NEVER, check_auth, SCTP_AUTH_DELETE_KEY),
-    PASSED(LX_PEER_AUTH_CHUNKS, 8, NEVER, AT_LEAST, check_auth, SCTP_PEER_AUTH_CHUNKS),
-    PASSED(LX_LOCAL_AUTH_CHUNKS, 8, NEVER, AT_LEAST, check_auth, SCTP_LOCAL_AUTH_CHUNKS),
-    {LX_AUTO_ASCONF, 4, AT_LEAST, AT_LEAST, SOCKET, 0, offsetof(struct option_values, auto_asconf),
-     FLAG, 0, check_auto_asconf, get_auto_asconf, NO_FIELDS},
-    ADDRESS(LX_PEER_ADDR_THLDS, lx_paddrthlds, address, AT_LEAST, NULL, NULL,
-            FIELD(lx_paddrthlds, pathmaxrxt, path_values, retransmissions, UNLESS_ZERO),
-            FIELD(lx_paddrthlds, pathpfthld, path_values, failed_after, ALWAYS),
-            FIELD(lx_paddrthlds, pathcpthld, path_values, switched_after, ONLY_GIVEN)),
-    SEEN(LX_RECVRCVINFO, want_rcvinfo, FLAG),
-    SEEN(LX_RECVNXTINFO, want_nxtinfo, FLAG),
-    STRUCT(LX_DEFAULT_SNDINFO, lx_sndinfo, EXACTLY, SHARED, check_snd, NULL,
-           FIELD(lx_sndinfo, sid, shared_values, send.stream, ALWAYS),
-           FIELD(lx_sndinfo, flags, shared_values, send.flags, ALWAYS),
-           FIELD(lx_sndinfo, ppid, shared_values, send.ppid, ALWAYS),
-           FIELD(lx_sndinfo, context, shared_values, send.context, ALWAYS)),
-    PASSED(LX_AUTH_DEACTIVATE_KEY, 8, EXACTLY, NEVER, check_auth, SCTP_AUTH_DEACTIVATE_KEY),
-    SEEN(LX_REUSE_PORT, sctp_reuse_port, FLAG),
-    ADDRESS(LX_PEER_ADDR_THLDS_V2, lx_paddrthlds, address, AT_LEAST, check_thresholds, NULL,
-            FIELD(lx_paddrthlds, pathmaxrxt, path_values, retransmissions, UNLESS_ZERO),
-            FIELD(lx_paddrthlds, pathpfthld, path_values, failed_after, ALWAYS),
-            FIELD(lx_paddrthlds, pathcpthld, path_values, switched_after, ALWAYS)),
-    VALUE(LX_PR_SUPPORTED, partial_reliability, SCTP_PR_SUPPORTED),
-    STRUCT(LX_DEFAULT_PRINFO, lx_default_prinfo, EXACTLY, SHARED, set_policy, get_policy, {0}),
-    STRUCT(LX_PR_ASSOC_STATUS, lx_prstatus, NEVER, SOCKET, NULL, get_all_abandoned, {0}),
-    STRUCT(LX_PR_STREAM_STATUS, lx_prstatus, NEVER, SOCKET, NULL, get_abandoned_of_stream, {0}),
-    VALUE(LX_RECONFIG_SUPPORTED, reconfiguration, SCTP_RECONFIG_SUPPORTED),
-    BOTH(LX_ENABLE_STREAM_RESET, EXACTLY, AT_LEAST, stream_reset, 7, SCTP_ENABLE_STREAM_RESET),
-    PASSED(LX_RESET_STREAMS, 8, AT_LEAST, NEVER, check_reset, SCTP_RESET_STREAMS),
-    PASSED(LX_RESET_ASSOC, 4, EXACTLY, NEVER, check_reset_all, SCTP_RESET_ASSOC),
-    PASSED(LX_ADD_STREAMS, 8, EXACTLY, NEVER, check_more_streams, SCTP_ADD_STREAMS),
-    BOTH(LX_STREAM_SCHEDULER, AT_LEAST, AT_LEAST, scheduler, LX_SS_RR, SCTP_PLUGGABLE_SS),
-    STRUCT(LX_STREAM_SCHEDULER_VALUE, lx_stream_value, AT_LEAST, SOCKET, set_stream_value,
-           get_stream_value, {0}),
-    STRUCT(LX_EVENT, lx_event, AT_LEAST, SOCKET, set_event, get_event, {0}),
-    VALUE(LX_ASCONF_SUPPORTED, asconf, SCTP_ASCONF_SUPPORTED),
-    VALUE(LX_AUTH_SUPPORTED, auth, SCTP_AUTH_SUPPORTED),
-    STRUCT(LX_ECN_SUPPORTED, lx_assoc_value, EXACTLY, SHARED, set_ecn, NULL,
-           FIELD(lx_assoc_value, value, shared_values, ecn, ONLY_GIVEN)),
-    BOTH(LX_EXPOSE_POTENTIALLY_FAILED_STATE, EXACTLY, AT_LEAST, expose_failed, 2, 0),
-    ADDRESS(LX_REMOTE_UDP_ENCAPS_PORT, lx_udpencaps, address, EXACTLY, NULL, NULL,
-            FIELD(lx_udpencaps, port, path_values, udp_port, ALWAYS)),
-    ADDRESS(LX_PLPMTUD_PROBE_INTERVAL, lx_probeinterval, address, EXACTLY, check_probe, NULL,
-            FIELD(lx_probeinterval, interval, path_values, probe_interval, ALWAYS)),
-};
-/* clang-format on */
-#define ROWS (sizeof(rows) / sizeof(rows[0]))
-_Static_assert(ROWS <= 64, "touched has a bit for each");
-
-static const struct row *find_row(int name)
-{
-    for (size_t i = 0; i < ROWS; i++)
-        if (rows[i].name == name)
-            return &rows[i];
-    return NULL;
+    return row->name == LX_AUTH_CHUNK || row->name == LX_HMAC_IDENT;
 }
 
 /* ---- set */
@@ -753,56 +633,51 @@ static bool take_old_form(const struct row *row, size_t size, union option_value
            (value->path.flags & (LX_SPP_DSCP | LX_SPP_IPV6_FLOWLABEL)) == 0;
 }
 
-static int take(const struct row *row, const void *from, size_t size, union option_value *value)
+static bool take(const struct row *row, const void *from, size_t size, union option_value *value)
 {
     memset(value, 0, sizeof(*value));
     memcpy(value, from, size < sizeof(*value) ? size : sizeof(*value));
     if (row->set_size == OR_INT && size == sizeof(int)) {
         value->value = (struct lx_assoc_value){.value = value->number};
-        return 0;
+        return true;
     }
     if ((row->name == LX_AUTH_KEY && value->key.sca_keylength + sizeof(value->key) > size) ||
         (row->name == LX_RESET_STREAMS &&
          value->reset.number_streams * sizeof(uint16_t) + sizeof(value->reset) > size))
-        return options_fail(EINVAL);
-    if (size == row->size || (row->set_size == AT_LEAST && size > row->size) ||
-        take_old_form(row, size, value))
-        return 0;
-    return options_fail(EINVAL);
+        return false;
+    return size == row->size || (row->set_size == AT_LEAST && size > row->size) ||
+           take_old_form(row, size, value);
 }
 
-static int keep_number(const struct row *row, char *place, const union option_value *value)
+static void keep_number(const struct row *row, char *place, const union option_value *value)
 {
     uint32_t number = row->size == sizeof(number) ? value->number : value->value.value;
 
     if (row->limit == FLAG || row->limit == INVERTED_FLAG)
         number = (number != 0) == (row->limit == FLAG);
-    else if (row->limit != ANY_NUMBER && number > row->limit)
-        return options_fail(EINVAL);
     if (row->place == FLAGS)
         *(bool *)(place + row->in) = number;
     else
         memcpy(place + row->in, &number, sizeof(number));
-    return 0;
-}
-
-static bool is_left_out(const struct field *field, const void *from)
-{
-    static const uint8_t zeros[4];
-
-    return field->when == UNLESS_ZERO && memcmp(from, zeros, field->size) == 0;
 }
 
 static void keep_fields(const struct row *row, char *place, const union option_value *value)
 {
-    for (const struct field *field = row->fields; field->size > 0; field++)
-        if (field->when != ONLY_GIVEN && !is_left_out(field, value->bytes + field->at))
-            memcpy(place + field->in, value->bytes + field->at, field->size);
+    static const uint8_t zeros[4];
+
+    for (const struct field *field = row->fields; field->size > 0; field++) {
+        const uint8_t *from = value->bytes + field->at;
+        if (field->when == ALWAYS ||
+            (field->when == UNLESS_ZERO && memcmp(from, zeros, field->size) != 0))
+            memcpy(place + field->in, from, field->size);
+    }
 }
 
-static bool is_number(const struct row *row)
+static int no_such_path(const struct row *row)
 {
-    return row->size <= sizeof(struct lx_assoc_value) && row->in != 0 && row->fields[0].size == 0;
+    bool other = row->name == LX_PEER_ADDR_THLDS || row->name == LX_PEER_ADDR_THLDS_V2;
+
+    return options_fail(other ? ENOENT : EINVAL);
 }
 
 static int keep(struct sock *sock, const struct row *row, const union option_value *value)
@@ -810,19 +685,19 @@ static int keep(struct sock *sock, const struct row *row, const union option_val
     char *second, *place = find_place(sock, row, value, &second);
 
     if (place == NULL)
-        return options_fail(row->size == sizeof(struct lx_paddrthlds) && row->name < 100 ? ENOENT
-                                                                                         : EINVAL);
-    if (is_number(row))
-        return keep_number(row, place, value);
-    if (row->check == set_path)
-        return 0;
+        return no_such_path(row);
+    if (row->in != 0)
+        keep_number(row, place, value);
     keep_fields(row, place, value);
     if (second != NULL)
         keep_fields(row, second, value);
+    if (row->name == LX_PEER_ADDR_PARAMS)
+        set_path(sock, &value->path, place, second);
+    set_own(sock, row->name, value);
     return 0;
 }
 
-static void apply_row(struct sock *sock, struct socket *so, const struct row *row)
+static void apply(struct sock *sock, struct socket *so, const struct row *row)
 {
     char *second, *place;
     uint32_t number;
@@ -839,22 +714,28 @@ static void apply_row(struct sock *sock, struct socket *so, const struct row *ro
 static int set_row(struct sock *sock, const struct row *row, const void *value, size_t size)
 {
     union option_value from;
-    bool asks_first = row->name == LX_AUTH_CHUNK || row->name == LX_HMAC_IDENT;
+    int error;
 
     if (row->set_size == NEVER)
         return options_fail(ENOPROTOOPT);
     if (row->name == LX_REUSE_PORT && sock->port != 0)
         return options_fail(EFAULT); /* whatever its size */
-    if ((asks_first && check_auth(sock, NULL) == -1) || take(row, value, size, &from) == -1 ||
-        (row->check != NULL && row->check(sock, &from) == -1))
-        return -1;
-    if (row->place == USRSCTP)
-        return options_stack_set(sock, IPPROTO_SCTP, row->stack_name, value, size);
+    if (asks_before_size(row) && !has_auth(sock))
+        return options_fail(EACCES);
+    if (!take(row, value, size, &from))
+        return options_fail(EINVAL);
+    if (row->place == USRSCTP) {
+        error = refuse(sock, row);
+        return error != 0 ? options_fail(error)
+                          : options_stack_set(sock, IPPROTO_SCTP, row->stack_name, value, size);
+    }
+    if (!is_valid(sock, row, &from))
+        return options_fail(EINVAL);
     if (keep(sock, row, &from) == -1)
         return -1;
     sock->values->touched |= UINT64_C(1) << (row - rows);
     if (sock->so != NULL)
-        apply_row(sock, sock->so, row);
+        apply(sock, sock->so, row);
     return 0;
 }
 
@@ -862,7 +743,7 @@ void options_sctp_apply_all(struct sock *sock, struct socket *so)
 {
     for (size_t i = 0; i < ROWS; i++)
         if (sock->values->touched & UINT64_C(1) << i)
-            apply_row(sock, so, &rows[i]);
+            apply(sock, so, &rows[i]);
     if (sock->options.subscribed != 0)
         options_apply(sock, so, LX_EVENTS);
 }
@@ -875,10 +756,9 @@ int options_sctp_set(struct sock *sock, int name, const void *value, size_t size
         return set_row(sock, row, value, size);
     switch (name) {
     case LX_EVENTS:
-        if (set_events(sock, value, size) == -1)
-            return -1;
-        if (sock->so != NULL)
-            options_apply(sock, sock->so, LX_EVENTS);
+        if (size > sizeof(struct lx_event_subscribe))
+            return options_fail(EINVAL);
+        set_events(sock, value, size);
         return 0;
     case LX_BINDX_ADD:
     case LX_BINDX_REM: return options_bindx(sock, name, value, size);
@@ -886,6 +766,8 @@ int options_sctp_set(struct sock *sock, int name, const void *value, size_t size
     case LX_CONNECTX: return options_connectx(sock, value, size);
     case LX_AUTOCLOSE: /* has no meaning with one association per socket */
         return options_fail(EOPNOTSUPP);
+    case LX_SET_PEER_PRIMARY_ADDR: /* nor has this one */
+        return options_fail(sock->values->asconf && !options_associated(sock) ? EINVAL : EPERM);
     case LX_INTERLEAVING_SUPPORTED: /* net.sctp.intl_enable is off */
         return options_fail(size < sizeof(struct lx_assoc_value) ? EINVAL : EPERM);
     default: return options_fail(ENOPROTOOPT);
@@ -914,7 +796,7 @@ static void give_number(struct sock *sock, const struct row *row, const char *pl
         number = *(const bool *)(place + row->in) == (row->limit == FLAG);
     else
         memcpy(&number, place + row->in, sizeof(number));
-    if (row->place == SOCKET && row->size == sizeof(value->value) && row->stack_name != 0)
+    if (row->place == SOCKET && row->size == sizeof(value->value))
         number = has_agreed(sock, row->stack_name, number);
     *(row->size == sizeof(number) ? &value->number : &value->value.value) = number;
 }
@@ -924,28 +806,14 @@ static int give(struct sock *sock, const struct row *row, union option_value *va
     char *second, *place = find_place(sock, row, value, &second);
 
     if (place == NULL)
-        return options_fail(row->size == sizeof(struct lx_paddrthlds) && row->name < 100 ? ENOENT
-                                                                                         : EINVAL);
-    if (is_number(row))
+        return no_such_path(row);
+    if (row->in != 0)
         give_number(sock, row, place, value);
-    if (row->address_at != 0 && sock->values->has_association &&
-        place == (char *)options_path(sock))
+    if (place == (char *)&sock->values->path)
         show_peer(sock, value->bytes + row->address_at);
     for (const struct field *field = row->fields; field->size > 0; field++)
-        if (!is_left_out(field, place + field->in))
-            memcpy(value->bytes + field->at, place + field->in, field->size);
-    return row->get == NULL ? 0 : row->get(sock, value);
-}
-
-static int get_from_stack(struct sock *sock, const struct row *row, void *value, socklen_t *size)
-{
-    if (row->name == LX_PEER_AUTH_CHUNKS && !options_associated(sock))
-        return options_fail(EINVAL);
-    if (row->check(sock, NULL) == -1)
-        return -1;
-    return sock->so == NULL
-               ? options_fail(EINVAL)
-               : usrsctp_getsockopt(sock->so, IPPROTO_SCTP, row->stack_name, value, size);
+        memcpy(value->bytes + field->at, place + field->in, field->size);
+    return get_own(sock, row, value, place);
 }
 
 static int get_row(struct sock *sock, const struct row *row, void *value, socklen_t *size)
@@ -954,13 +822,19 @@ static int get_row(struct sock *sock, const struct row *row, void *value, sockle
     size_t given = given_size(row, *size);
 
     if (row->get_size == NEVER)
-        return options_fail(row->check == check_auth ? EOPNOTSUPP : ENOPROTOOPT);
-    if (row->name == LX_HMAC_IDENT && check_auth(sock, NULL) == -1)
-        return -1;
+        return options_fail(is_auth(row) ? EOPNOTSUPP : ENOPROTOOPT);
+    if (asks_before_size(row) && !has_auth(sock))
+        return options_fail(EACCES);
     if (given == 0)
         return options_fail(EINVAL);
-    if (row->place == USRSCTP)
-        return get_from_stack(sock, row, value, size);
+    if (row->place == USRSCTP) {
+        int error = refuse(sock, row);
+        if (error == 0 && sock->so == NULL)
+            error = EINVAL;
+        return error != 0
+                   ? options_fail(error)
+                   : usrsctp_getsockopt(sock->so, IPPROTO_SCTP, row->stack_name, value, size);
+    }
     memset(&to, 0, sizeof(to));
     memcpy(&to, value, given);
     if (give(sock, row, &to) == -1)
@@ -970,6 +844,17 @@ static int get_row(struct sock *sock, const struct row *row, void *value, sockle
     memcpy(value, &to, given);
     if (row->name != LX_MAX_BURST) /* which leaves the length as it was */
         *size = (socklen_t)given;
+    return 0;
+}
+
+static int get_events(const struct sock *sock, uint8_t *value, socklen_t *size)
+{
+    if (*size == 0)
+        return options_fail(EINVAL);
+    if (*size > sizeof(struct lx_event_subscribe))
+        *size = sizeof(struct lx_event_subscribe);
+    for (unsigned i = 0; i < *size; i++)
+        value[i] = sock->values->socket.events >> i & 1;
     return 0;
 }
 
@@ -988,6 +873,7 @@ static int give_zeros(void *value, socklen_t *size, size_t least, size_t most)
 
 int options_sctp_get(struct sock *sock, int name, void *value, socklen_t *size)
 {
+    const size_t id = sizeof(int32_t), pair = sizeof(struct lx_assoc_value);
     const struct row *row = find_row(name);
 
     if (row != NULL)
@@ -997,12 +883,9 @@ int options_sctp_get(struct sock *sock, int name, void *value, socklen_t *size)
     case LX_GET_PEER_ADDRS:
     case LX_GET_LOCAL_ADDRS: return options_get_addresses(sock, name, value, size);
     case LX_GET_ASSOC_STATS: /* usrsctp does not count */
-        return options_associated(sock)
-                   ? give_zeros(value, size, sizeof(int32_t), sizeof(struct lx_assoc_stats))
-                   : options_fail(EINVAL);
-    case LX_INTERLEAVING_SUPPORTED:
-        return give_zeros(value, size, sizeof(struct lx_assoc_value),
-                          sizeof(struct lx_assoc_value));
+        return options_associated(sock) ? give_zeros(value, size, id, sizeof(struct lx_assoc_stats))
+                                        : options_fail(EINVAL);
+    case LX_INTERLEAVING_SUPPORTED: return give_zeros(value, size, pair, pair);
     case LX_PEELOFF:
     case LX_PEELOFF_FLAGS: return options_fail(EINVAL);
     case LX_AUTOCLOSE:

@@ -1,19 +1,18 @@
 /*
- * Options of SOL_SOCKET, IPPROTO_IP and IPPROTO_IPV6: the kernel itself says what they may be. A
- * TCP socket of the same family stands in for the program's, from the first of them on; what
- * concerns packets is then done to ours. In the few places where SCTP differs from TCP, or has a
- * state that the stand-in has not, the answer is given here.
+ * Options of SOL_SOCKET, IPPROTO_IP and IPPROTO_IPV6: the kernel itself says what they may be. For
+ * each call a TCP socket of the same family stands in for the program's, with all that has been set
+ * so far; what concerns packets is then done to ours. In the few places where SCTP differs from
+ * TCP, or has a state that the stand-in has not, the answer is given here.
  */
 #include "options_values.h"
 #include "ports.h"
 #include <errno.h>
-#include <limits.h>
 #include <netinet/ip.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* What has been set so far, for the sockets that are accepted. */
+/* What has been set so far. */
 struct kept {
     int level, name;
     socklen_t size;
@@ -42,16 +41,6 @@ static bool is_unknown(int family, int level, int name)
            name == 64 || name == 65 || name == 68 || name == 69;
 }
 
-/* A TCP socket has no groups, and another idea of what its state allows: that one is of UDP. */
-static bool is_of_datagrams(int level, int name)
-{
-    if (level == SOL_SOCKET)
-        return name == SO_TIMESTAMPING || name == SO_TIMESTAMPING_NEW;
-    if (level == IPPROTO_IP)
-        return name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP;
-    return name == IPV6_ADD_MEMBERSHIP || name == IPV6_DROP_MEMBERSHIP;
-}
-
 /* net/sctp/socket.c, sctp_copy_sock, and ipv6.c. */
 static bool is_inherited(const struct kept *kept)
 {
@@ -61,8 +50,6 @@ static bool is_inherited(const struct kept *kept)
         return kept->name == IP_TTL || kept->name == IP_MTU_DISCOVER;
     switch (kept->name) {
     case SO_PRIORITY:
-    case SO_PASSCRED:
-    case SO_PASSSEC:
     case SO_REUSEPORT:
     case SO_RCVLOWAT:
     case SO_MARK:
@@ -79,59 +66,26 @@ static bool is_inherited(const struct kept *kept)
 
 /* ---- the stand-in */
 
-/* Has it tried to connect? */
-static bool has_connected(const struct sock *sock)
-{
-    return sock->values->prepared > 1 ||
-           (sock->values->prepared == 1 && (sock->link != NULL || sock->so == NULL));
-}
-
 static bool is_to_v4(const struct sock *sock)
 {
     return sock->family == AF_INET || (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
 }
 
-/* What Linux changes on a socket that it has accepted, or sent a packet from. */
-static void adjust(struct sock *sock, int fd)
+static int open_stand_in(const struct sock *sock)
 {
-    int zero = 0, discover = IP_PMTUDISC_DO;
+    int fd = socket(sock->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
 
-    if (sock->values->adjusted || (sock->values->prepared > 0 && !has_connected(sock)))
-        return;
-    sock->values->adjusted = true;
-    if (sock->values->prepared == 0) {
-        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &zero, sizeof(zero));
-        setsockopt(fd, SOL_SOCKET, SO_TXREHASH, &zero, sizeof(zero));
-    }
-    if (is_to_v4(sock))
-        setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &discover, sizeof(discover));
+    for (struct kept *kept = sock->values->kept; kept != NULL && fd != -1; kept = kept->next)
+        setsockopt(fd, kept->level, kept->name, kept->value, kept->size);
+    return fd;
 }
 
-static int stand_in(struct sock *sock, int level, int name)
+static int number_of(int fd, int level, int name)
 {
-    bool datagrams = is_of_datagrams(level, name);
-    int *fd = &sock->values->stand_in[datagrams];
-
-    if (*fd == -1) {
-        *fd = socket(sock->family, (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
-        if (*fd == -1)
-            return -1;
-        for (struct kept *kept = sock->values->kept; kept != NULL; kept = kept->next)
-            if (is_of_datagrams(kept->level, kept->name) == datagrams)
-                setsockopt(*fd, kept->level, kept->name, kept->value, kept->size);
-    }
-    if (!datagrams)
-        adjust(sock, *fd);
-    return *fd;
-}
-
-static int number_of(struct sock *sock, int level, int name)
-{
-    int number = 0, fd = stand_in(sock, level, name);
+    int number = 0;
     socklen_t size = sizeof(number);
 
-    if (fd != -1)
-        getsockopt(fd, level, name, &number, &size);
+    getsockopt(fd, level, name, &number, &size);
     return number;
 }
 
@@ -161,9 +115,6 @@ void options_system_inherit(struct sock *sock, const struct sock *listener)
 
 void options_system_free(struct option_values *values)
 {
-    for (int i = 0; i < 2; i++)
-        if (values->stand_in[i] != -1)
-            close(values->stand_in[i]);
     while (values->kept != NULL) {
         struct kept *kept = values->kept;
         values->kept = kept->next;
@@ -175,26 +126,14 @@ void options_system_free(struct option_values *values)
 
 uint8_t options_system_tos(struct sock *sock)
 {
-    if (sock->values->kept == NULL)
+    int tos = 0, fd = sock->values->kept == NULL ? -1 : open_stand_in(sock);
+
+    if (fd == -1)
         return 0;
-    int tos = is_to_v4(sock) ? number_of(sock, IPPROTO_IP, IP_TOS)
-                             : number_of(sock, IPPROTO_IPV6, IPV6_TCLASS);
+    tos = is_to_v4(sock) ? number_of(fd, IPPROTO_IP, IP_TOS)
+                         : number_of(fd, IPPROTO_IPV6, IPV6_TCLASS);
+    close(fd);
     return (uint8_t)(tos & 0xfc);
-}
-
-static void apply_buffer(struct sock *sock, int name)
-{
-    int size = number_of(sock, SOL_SOCKET, name);
-
-    if (name == SO_SNDBUF || name == SO_SNDBUFFORCE)
-        sock->options.send_buffer = size;
-    else
-        sock->options.receive_buffer = size;
-    options_stack_set(sock, SOL_SOCKET,
-                      name == SO_SNDBUFFORCE   ? SO_SNDBUF
-                      : name == SO_RCVBUFFORCE ? SO_RCVBUF
-                                               : name,
-                      &size, sizeof(size));
 }
 
 static bool anybody_wishes;
@@ -216,64 +155,66 @@ const struct wire_wishes *options_wishes(const struct link *link, uint16_t port,
     return sock == NULL ? NULL : &sock->options.wishes;
 }
 
-static void apply_wish(struct sock *sock, int level, int name, uint32_t *wish)
+static void read_back(int fd, int name, void *value, socklen_t size)
 {
-    *wish = (uint32_t)number_of(sock, level, name);
-    options_system_wish();
+    getsockopt(fd, SOL_SOCKET, name, value, &size);
 }
 
-static void read_back(struct sock *sock, int name, void *value, socklen_t size)
+static void apply_buffer(struct sock *sock, int fd, int name, int *size)
 {
-    getsockopt(stand_in(sock, SOL_SOCKET, name), SOL_SOCKET, name, value, &size);
+    *size = number_of(fd, SOL_SOCKET, name);
+    options_stack_set(sock, SOL_SOCKET, name, size, sizeof(*size));
 }
 
-static void apply_socket(struct sock *sock, int name)
+static void apply_socket(struct sock *sock, int fd, int name)
 {
     struct socket_options *options = &sock->options;
+    int number = number_of(fd, SOL_SOCKET, name);
 
     switch (name) {
     case SO_SNDBUF:
-    case SO_SNDBUFFORCE: apply_buffer(sock, SO_SNDBUF); break;
+    case SO_SNDBUFFORCE: apply_buffer(sock, fd, SO_SNDBUF, &options->send_buffer); break;
     case SO_RCVBUF:
-    case SO_RCVBUFFORCE: apply_buffer(sock, SO_RCVBUF); break;
-    case SO_MARK: apply_wish(sock, SOL_SOCKET, name, &options->wishes.mark); break;
+    case SO_RCVBUFFORCE: apply_buffer(sock, fd, SO_RCVBUF, &options->receive_buffer); break;
+    case SO_MARK: options->wishes.mark = (uint32_t)number; break;
     case SO_BINDTODEVICE:
     case SO_BINDTOIFINDEX:
-        apply_wish(sock, SOL_SOCKET, SO_BINDTOIFINDEX, &options->wishes.device);
+        options->wishes.device = (uint32_t)number_of(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
         break;
     case SO_TIMESTAMP:
     case SO_TIMESTAMPNS:
     case SO_TIMESTAMP_NEW:
-    case SO_TIMESTAMPNS_NEW:
-        options->stamps = number_of(sock, SOL_SOCKET, name) != 0 ? (uint32_t)name : 0;
-        break;
-    case SO_REUSEADDR: options->reuse_address = number_of(sock, SOL_SOCKET, name) != 0; break;
-    case SO_REUSEPORT: options->reuse_port = number_of(sock, SOL_SOCKET, name) != 0; break;
-    case SO_LINGER: read_back(sock, name, &options->linger, sizeof(options->linger)); break;
+    case SO_TIMESTAMPNS_NEW: options->stamps = number != 0 ? (uint32_t)name : 0; break;
+    case SO_REUSEADDR: options->reuse_address = number != 0; break;
+    case SO_REUSEPORT: options->reuse_port = number != 0; break;
+    case SO_LINGER: read_back(fd, name, &options->linger, sizeof(options->linger)); break;
     case SO_RCVTIMEO:
     case SO_RCVTIMEO_NEW:
-        read_back(sock, SO_RCVTIMEO, &options->receive_timeout, sizeof(struct timeval));
+        read_back(fd, SO_RCVTIMEO, &options->receive_timeout, sizeof(struct timeval));
         break;
     case SO_SNDTIMEO:
     case SO_SNDTIMEO_NEW:
-        read_back(sock, SO_SNDTIMEO, &options->send_timeout, sizeof(struct timeval));
+        read_back(fd, SO_SNDTIMEO, &options->send_timeout, sizeof(struct timeval));
         break;
     default: break;
     }
 }
 
-static void apply(struct sock *sock, int level, int name)
+static void apply(struct sock *sock, int fd, int level, int name)
 {
+    bool v4 = level == IPPROTO_IP, v6 = level == IPPROTO_IPV6;
+
     if (level == SOL_SOCKET)
-        apply_socket(sock, name);
-    if ((level == IPPROTO_IP && name == IP_TOS) || (level == IPPROTO_IPV6 && name == IPV6_TCLASS))
-        if (sock->so != NULL)
-            options_apply(sock, sock->so, LX_PEER_ADDR_PARAMS);
-    if ((level == IPPROTO_IP && name == IP_TTL) ||
-        (level == IPPROTO_IPV6 && name == IPV6_UNICAST_HOPS))
-        apply_wish(sock, level, name, &sock->options.wishes.ttl);
-    if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
-        sock->options.v6only = number_of(sock, level, name) != 0;
+        apply_socket(sock, fd, name);
+    if (((v4 && name == IP_TOS) || (v6 && name == IPV6_TCLASS)) && sock->so != NULL)
+        options_apply(sock, sock->so, LX_PEER_ADDR_PARAMS);
+    if ((v4 && name == IP_TTL) || (v6 && name == IPV6_UNICAST_HOPS))
+        sock->options.wishes.ttl = (uint32_t)number_of(fd, level, name);
+    if (v6 && name == IPV6_V6ONLY)
+        sock->options.v6only = number_of(fd, level, name) != 0;
+    if (sock->options.wishes.ttl != 0 || sock->options.wishes.mark != 0 ||
+        sock->options.wishes.device != 0)
+        options_system_wish();
 }
 
 /* ---- set */
@@ -294,41 +235,24 @@ static int refuse(const struct sock *sock, int level, int name, const void *valu
     return is_unknown(sock->family, level, name) ? ENOPROTOOPT : 0;
 }
 
-/* Newer kernels' TCP sockets do not have all of these, or not as they are set. */
-static bool is_only_kept(int level, int name)
-{
-    return level == SOL_SOCKET &&
-           (name == SO_PASSCRED || name == SO_PASSSEC || name == SO_RCVLOWAT);
-}
-
-static int keep_number(struct sock *sock, int name, const void *value, socklen_t size)
-{
-    int number;
-
-    if (size < sizeof(number))
-        return options_fail(EINVAL);
-    memcpy(&number, value, sizeof(number));
-    if (name != SO_RCVLOWAT)
-        number = number != 0;
-    else if (number <= 0)
-        number = number < 0 ? INT_MAX : 1;
-    return keep(sock->values, SOL_SOCKET, name, &number, sizeof(number));
-}
-
 int options_system_set(struct sock *sock, int level, int name, const void *value, socklen_t size)
 {
     int error = refuse(sock, level, name, value, size);
 
     if (error != 0)
         return options_fail(error);
-    if (is_only_kept(level, name))
-        return keep_number(sock, name, value, size);
-    int fd = stand_in(sock, level, name);
-    if (fd == -1 || setsockopt(fd, level, name, value, size) == -1 ||
-        keep(sock->values, level, name, value, size) == -1)
+    int fd = open_stand_in(sock);
+    if (fd == -1)
         return -1;
-    apply(sock, level, name);
-    return 0;
+    int result = setsockopt(fd, level, name, value, size);
+    if (result == 0)
+        result = keep(sock->values, level, name, value, size);
+    if (result == 0)
+        apply(sock, fd, level, name);
+    error = errno;
+    close(fd);
+    errno = error;
+    return result;
 }
 
 /* ---- get */
@@ -360,16 +284,6 @@ static bool knows_socket(struct sock *sock, int name, int *number)
     case SO_RCVBUF: *number = sock->options.receive_buffer; return true;
     default: return false;
     }
-}
-
-static int get_kept(const struct sock *sock, int name, void *value, socklen_t *size)
-{
-    int number = name == SO_RCVLOWAT;
-
-    for (const struct kept *kept = sock->values->kept; kept != NULL; kept = kept->next)
-        if (kept->level == SOL_SOCKET && kept->name == name)
-            memcpy(&number, kept->value, sizeof(number));
-    return give(&number, sizeof(number), value, size);
 }
 
 static int get_peer_name(struct sock *sock, void *value, socklen_t *size)
@@ -404,29 +318,12 @@ static int get_mtu(struct sock *sock, int name, void *value, socklen_t *size)
                                 : give(&mtu, sizeof(mtu), value, size);
 }
 
-/* The kernel's own SCTP says that it knows ECN, in the packets that it sends. */
-static void add_ecn(void *value, socklen_t size)
-{
-    const int ect0 = 2;
-    int tos;
-
-    if (size == sizeof(tos)) {
-        memcpy(&tos, value, sizeof(tos));
-        tos |= ect0;
-        memcpy(value, &tos, sizeof(tos));
-    } else if (size > 0) {
-        *(uint8_t *)value |= (uint8_t)ect0;
-    }
-}
-
 int options_system_get(struct sock *sock, int level, int name, void *value, socklen_t *size)
 {
     int number;
 
     if (level == SOL_SOCKET && knows_socket(sock, name, &number))
         return give(&number, sizeof(number), value, size);
-    if (is_only_kept(level, name))
-        return get_kept(sock, name, value, size);
     if (level == SOL_SOCKET && name == SO_PEERNAME)
         return get_peer_name(sock, value, size);
     if ((level == IPPROTO_IP && name == IP_MTU) ||
@@ -439,12 +336,11 @@ int options_system_get(struct sock *sock, int level, int name, void *value, sock
         (level == IPPROTO_IPV6 && sock->family == AF_INET6 &&
          (name == IPV6_ADDRFORM || name == IPV6_ROUTER_ALERT)))
         return options_fail(ENOPROTOOPT);
-    int fd = stand_in(sock, level, name);
-    if (fd == -1 || getsockopt(fd, level, name, value, size) == -1)
+    int fd = open_stand_in(sock);
+    if (fd == -1)
         return -1;
-    if ((level == IPPROTO_IP && name == IP_TOS && has_connected(sock) && is_to_v4(sock)) ||
-        (level == IPPROTO_IPV6 && name == IPV6_TCLASS && sock->family == AF_INET6 &&
-         (sock->values->prepared == 0 || has_connected(sock))))
-        add_ecn(value, *size);
-    return 0;
+    int result = getsockopt(fd, level, name, value, size), error = errno;
+    close(fd);
+    errno = error;
+    return result;
 }

@@ -38,8 +38,6 @@ struct option_values {
     struct lx_initmsg init;
     uint64_t touched;  /* rows of the table in options_sctp.c that were set */
     unsigned prepared; /* usrsctp sockets so far; 0: it is an accepted one */
-    bool adjusted;     /* options_system.c */
-    int stand_in[2];   /* options_system.c */
     struct kept *kept;
 };
 
