@@ -250,7 +250,7 @@ static bool has_ended(void)
 {
     if (usrsctp_finish() != 0)
         return false;
-    wire_forget_links();
+    wire_end();
     shutdown(listener_watch.fd, SHUT_RD);
     int fd = accept4(listener_watch.fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd == -1)

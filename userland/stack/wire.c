@@ -230,8 +230,19 @@ static void free_list(struct link *link)
     }
 }
 
-void wire_forget_links(void)
+static void close_udp(enum wire_side side)
 {
+    if (sides[side].watch.fd < 0)
+        return;
+    loop_forget(&sides[side].watch);
+    close(sides[side].watch.fd);
+    sides[side].watch.fd = -1;
+}
+
+void wire_end(void)
+{
+    for (enum wire_side side = 0; side < WIRE_SIDES; side++)
+        close_udp(side);
     for (unsigned i = 0; i < BUCKETS; i++) {
         while (flows[i] != NULL) {
             struct flow *flow = flows[i];

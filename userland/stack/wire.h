@@ -59,8 +59,9 @@ struct link *wire_link(const struct address *remote, const struct address *local
                        enum wire_side side);
 void wire_hold(struct link *link);
 void wire_drop(struct link *link);
-/* After usrsctp_finish, with no socket left: another usrsctp would know none of them. */
-void wire_forget_links(void);
+/* After usrsctp_finish, with no socket left: another usrsctp would know none of the links, and
+ * another stack may want the port. */
+void wire_end(void);
 
 /* Which local address leads to the remote one, and how large may an IP packet be there?
  * 0, or -1 with errno (ENETUNREACH ...). */
