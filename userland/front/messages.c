@@ -588,7 +588,7 @@ static bool has_hung_up(int fd)
 {
     struct pollfd end = {.fd = fd};
 
-    return poll(&end, 1, 0) != 1 || (end.revents & POLLHUP) != 0;
+    return poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) != 0;
 }
 
 /* The end of the file, or an error: the stack knows which. */

@@ -446,7 +446,7 @@ static bool is_same_user(int fd)
     socklen_t size = sizeof(peer);
 
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-           (peer.uid == geteuid() || peer.uid == 0);
+           sock_may_come(peer.uid);
 }
 
 /* The name of a program's end tells which socket it is. */

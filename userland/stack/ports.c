@@ -206,6 +206,8 @@ void ports_move(struct sock *from, struct sock *to)
 /* Is the address ours, and may we have the port? The kernel answers by the same rules for UDP. */
 static int ask_kernel(const struct address *address)
 {
+    if (address_is_any(&address->ip) && (address->port == 0 || address->port > LAST_PRIVILEGED))
+        return 0;
     struct address asked = *address;
     struct sockaddr_storage name;
     int family = address_is_v4(&address->ip) ? AF_INET : AF_INET6;

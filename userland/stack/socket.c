@@ -22,10 +22,17 @@
 static struct sock_handlers upper;
 static struct sock *all, *changed, *by_id[ID_BUCKETS];
 static unsigned count;
+static uid_t user;
 
 void sock_start(const struct sock_handlers *handlers)
 {
     upper = *handlers;
+    user = geteuid();
+}
+
+bool sock_may_come(uid_t who)
+{
+    return who == user || who == 0;
 }
 
 unsigned sock_count(void)
@@ -188,7 +195,7 @@ static socklen_t program_name(const struct sock *sock, struct sockaddr_un *name)
 
     *name = (struct sockaddr_un){.sun_family = AF_UNIX};
     int length = snprintf(text, sizeof(name->sun_path) - 1, PROTOCOL_SOCKET_FORMAT,
-                          (unsigned)geteuid(), (unsigned)wire_udp_port(),
+                          (unsigned)user, (unsigned)wire_udp_port(),
                           sock->family == AF_INET ? '4' : '6', (unsigned long long)sock->id);
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }

@@ -95,6 +95,7 @@ void sock_start(const struct sock_handlers *handlers);
 void sock_handle_changes(void);
 /* About once per second: sockets of ended associations that their programs have closed are freed. */
 void sock_sweep(void);
+bool sock_may_come(uid_t who); /* is it a program of our user's, or root's? */
 unsigned sock_count(void);
 struct sock *sock_first(void); /* of all, by sock->next */
 

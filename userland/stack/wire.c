@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <usrsctp.h>
 
+#define ROUTE_MS 1000 /* a route is asked for again after that */
 #define BATCH 16
 #define ROUNDS 8 /* in a row; then others have their turn */
 #define ERRORS 256
@@ -702,7 +703,7 @@ int wire_open(enum wire_side side)
     return errno == EADDRINUSE ? -1 : open_udp(side, AF_INET); /* no IPv6 here */
 }
 
-int wire_route(const struct address *remote, struct address *local, uint32_t *mtu)
+static int ask_for_route(const struct address *remote, struct address *local, uint32_t *mtu)
 {
     bool v4 = address_is_v4(&remote->ip);
     int family = v4 ? AF_INET : AF_INET6, path_mtu = 0;
@@ -728,4 +729,22 @@ int wire_route(const struct address *remote, struct address *local, uint32_t *mt
     local->port = 0;
     *mtu = (uint32_t)path_mtu;
     return result;
+}
+
+/* The answer is good for a moment: many associations to one host come one after the other. */
+int wire_route(const struct address *remote, struct address *local, uint32_t *mtu)
+{
+    static struct address last_remote, last_local;
+    static uint32_t last_mtu;
+    static uint64_t asked_ms;
+
+    if (now_ms() - asked_ms > ROUTE_MS || !address_same_ip(remote, &last_remote)) {
+        if (ask_for_route(remote, &last_local, &last_mtu) < 0)
+            return -1;
+        last_remote = *remote;
+        asked_ms = now_ms();
+    }
+    *local = last_local;
+    *mtu = last_mtu;
+    return 0;
 }
