@@ -271,6 +271,18 @@ static ssize_t send_with_head(int fd, const struct record_head *head, const unsi
     return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 ? -1 : (ssize_t)part;
 }
 
+/* The kernel counts each chunk with its bookkeeping: a buffer of twice the size holds as much as the
+ * association's own. Only programs that are slower than their peers need that. */
+static bool widen(struct sock *sock)
+{
+    const int size = SOCKET_BUFFER;
+
+    if (sock->is_wide)
+        return false;
+    sock->is_wide = true;
+    return setsockopt(sock->record_watch.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0;
+}
+
 /* Returns how much the program's socket took. What it refuses for good counts as taken. */
 static size_t deliver(struct sock *sock, const struct record_head *head, const unsigned char *bytes,
                       size_t size, bool ends)
@@ -282,6 +294,8 @@ static size_t deliver(struct sock *sock, const struct record_head *head, const u
         ssize_t sent = head != NULL ? send_with_head(fd, head, bytes + done, size - done, ends)
                                     : send_chunks(fd, bytes + done, size - done, ends);
         if (sent == -1 && errno == EINTR)
+            continue;
+        if (sent == -1 && errno == EAGAIN && widen(sock))
             continue;
         if (sent == -1 && errno == EAGAIN) {
             sock_watch_room(sock, true);

@@ -10,6 +10,7 @@
  */
 #include "wire.h"
 #include "capture.h"
+#include "checksum.h"
 #include "loop.h"
 #include <errno.h>
 #include <linux/errqueue.h>
@@ -378,17 +379,8 @@ static void send_packet(const struct link *link, void *packet, size_t size, uint
         capture_packet(&link->local, &link->remote, packet, size, tos);
 }
 
-static void set_checksum(unsigned char *packet, size_t size)
-{
-    uint32_t checksum = 0;
-
-    memcpy(packet + offsetof(struct sctp_head, checksum), &checksum, sizeof checksum);
-    checksum = usrsctp_crc32c(packet, size);
-    memcpy(packet + offsetof(struct sctp_head, checksum), &checksum, sizeof checksum);
-}
-
 /* The port on the wire takes the place of the inner one. */
-static void put_outer_port(const struct link *link, unsigned char *packet, size_t size)
+static void put_outer_port(const struct link *link, unsigned char *packet)
 {
     struct sctp_head head;
 
@@ -403,7 +395,6 @@ static void put_outer_port(const struct link *link, unsigned char *packet, size_
         add_flow(link, outer, ntohs(head.destination), inner);
     head.source = htons(outer);
     memcpy(packet, &head.source, sizeof head.source);
-    set_checksum(packet, size);
 }
 
 static const struct wire_wishes *find_wishes(const struct link *link, const void *packet)
@@ -420,7 +411,8 @@ int wire_output(void *address, void *packet, size_t size, uint8_t tos, uint8_t s
 
     (void)set_df; /* the kernel sets it where the packet fits */
     if (link->side == WIRE_LISTEN && size >= COMMON_HEAD + CHUNK_HEAD)
-        put_outer_port(link, packet, size);
+        put_outer_port(link, packet);
+    checksum_put(packet, size); /* usrsctp leaves that to us */
     send_packet(link, packet, size, tos, find_wishes(link, packet));
     return 0;
 }
@@ -433,7 +425,7 @@ static void refuse(const struct link *link, const struct sctp_head *init)
                               .chunk_type = CHUNK_ABORT,
                               .chunk_size = htons(CHUNK_HEAD)};
 
-    abort.checksum = usrsctp_crc32c(&abort, COMMON_HEAD + CHUNK_HEAD);
+    checksum_put(&abort, COMMON_HEAD + CHUNK_HEAD);
     send_packet(link, &abort, COMMON_HEAD + CHUNK_HEAD, 0, NULL);
 }
 
@@ -509,21 +501,12 @@ static uint16_t find_inner_port(const struct link *link, const struct sctp_head 
     return port;
 }
 
-/* The inner port takes the place of the one on the wire. False: the packet had a wrong checksum. */
-static bool put_inner_port(unsigned char *packet, size_t size, uint16_t inner)
+/* The inner port takes the place of the one on the wire. */
+static void put_inner_port(unsigned char *packet, uint16_t inner)
 {
-    struct sctp_head head;
-    uint32_t checksum;
+    uint16_t port = htons(inner);
 
-    memcpy(&head, packet, COMMON_HEAD);
-    set_checksum(packet, size);
-    memcpy(&checksum, packet + offsetof(struct sctp_head, checksum), sizeof checksum);
-    if (checksum != head.checksum)
-        return false;
-    head.destination = htons(inner);
-    memcpy(packet, &head, COMMON_HEAD);
-    set_checksum(packet, size);
-    return true;
+    memcpy(packet + offsetof(struct sctp_head, destination), &port, sizeof port);
 }
 
 static void deliver(struct link *link, const struct sctp_head *head, unsigned char *packet,
@@ -537,8 +520,10 @@ static void deliver(struct link *link, const struct sctp_head *head, unsigned ch
         refuse(link, head);
         return;
     }
-    if (inner == 0 || (inner != port && !put_inner_port(packet, size, inner)))
+    if (inner == 0)
         return;
+    if (inner != port)
+        put_inner_port(packet, inner);
     if (answer)
         handlers->handshake(link, port, true);
     usrsctp_conninput(link, packet, size, 0);
@@ -560,7 +545,8 @@ static void take_datagram(enum wire_side side, struct msghdr *message, unsigned 
     if (capture_is_on() && !sent_by_us(link))
         capture_packet(&link->remote, &link->local, packet, size, arrival.tos);
     memcpy(&head, packet, size < sizeof head ? size : sizeof head);
-    deliver(link, &head, packet, size);
+    if (checksum_is_right(packet, size))
+        deliver(link, &head, packet, size);
 }
 
 /* ICMP says that nobody is there. */
