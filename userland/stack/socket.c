@@ -16,7 +16,7 @@
 
 #define IPV6_UDP_OVERHEAD 48
 #define MTU_DEFAULT 1452 /* of an SCTP packet: Ethernet's, less IPv6 and UDP */
-#define MTU_MAX 16384    /* where the path, as loopback, has more */
+#define MTU_MAX 65000    /* where the path, as loopback, has more */
 #define ID_BUCKETS 4096
 
 static struct sock_handlers upper;
@@ -244,6 +244,9 @@ static int set_up_accepted(struct sock *sock, struct sock *listener, struct sock
     sock->link = peer->sconn_addr;
     wire_hold(sock->link);
     sock->peer_port = ntohs(peer->sconn_port);
+    if (address_same_ip(&sock->link->local, &sock->link->remote) ||
+        address_is_loopback(&sock->link->remote.ip))
+        set_default_mtu(so, MTU_MAX);
     sock->addresses[0] = sock->link->local;
     sock->address_count = 1;
     sock->state = SOCKET_CONNECTED;
