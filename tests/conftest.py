@@ -201,6 +201,21 @@ def start(environment):
 
 
 @pytest.fixture
+def start_stack(start, build):
+    """Starts a stack as the first socket does (userland/protocol.h), but with a prefix or an environment of its own, and
+    a UDP port that nobody else has. Returns the port."""
+    def start_it(prefix=(), env=()):
+        udp_port = find_udp_port()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(f"\0sctp/{os.geteuid()}/{udp_port}")
+            listener.listen(99)
+            start([build / "userland/sctp-stack", udp_port], prefix, env, preexec_fn=lambda: os.dup2(listener.fileno(), 3),
+                  pass_fds=(3,))
+        return udp_port
+    return start_it
+
+
+@pytest.fixture
 def memcheck(pytestconfig, tmp_path):
     """The command to put before a program under test; afterwards memcheck has found nothing."""
     if not pytestconfig.getoption("valgrind"):
@@ -263,10 +278,10 @@ def run_client(start_client):
 @pytest.fixture
 def start_peer(start, build, stack, protocol):
     """Starts peers; with port=…, connected to it."""
-    def start_it(port=None, host="127.0.0.1", family=socket.AF_INET):
+    def start_it(port=None, host="127.0.0.1", family=socket.AF_INET, env=()):
         prefix = [build / "userland/withusrsctp"] if stack == "usrsctp" else []
         command = [sys.executable, "-E", "-S", ROOT / "tests/peer.py", int(family), protocol]
-        peer = start(command, prefix, kind=Peer, stdin=subprocess.PIPE)
+        peer = start(command, prefix, kind=Peer, stdin=subprocess.PIPE, env=env)
         if port is not None:
             peer.connect(host, port)
         return peer
