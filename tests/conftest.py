@@ -161,10 +161,54 @@ def find_udp_port():
                 return str(free.getsockname()[1])
 
 
+def find_stacks(udp_port):
+    """The processes that play the kernel's part at that UDP port, in this network."""
+    found, network = [], os.readlink("/proc/self/ns/net")
+    for directory in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (directory / "cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(b"sctp-stack") and words[1:2] == [str(udp_port).encode()] and (
+                    os.readlink(directory / "ns/net") == network):
+                found.append(int(directory.name))
+    return found
+
+
 @pytest.fixture(scope="session")
-def environment(stack):
+def reports(tmp_path_factory):
+    """The directory where sanitizers write what they have found: the stack's stderr leads nowhere."""
+    return tmp_path_factory.mktemp("sanitizers")
+
+
+def read_reports(directory):
+    return "\n".join(path.read_text(errors="backslashreplace") for path in sorted(directory.iterdir()))
+
+
+@pytest.fixture(autouse=True)
+def no_reports(reports):
+    yield
+    assert read_reports(reports) == ""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_stack_ends(stack, environment, reports):
+    """A second after the last socket and association; only then does LeakSanitizer look."""
+    yield
+    if stack == "usrsctp":
+        deadline = time.monotonic() + PATIENCE_S
+        while find_stacks(environment["SCTP_UDP_PORT"]):
+            assert time.monotonic() < deadline, "the stack does not end"
+            time.sleep(0.05)
+    assert read_reports(reports) == ""
+
+
+@pytest.fixture(scope="session")
+def environment(stack, build, reports):
     """The environment of everything that a test starts."""
     env = dict(os.environ, LC_ALL="C", MALLOC_PERTURB_="165", TSAN_OPTIONS="atexit_sleep_ms=0")
+    if has_sanitizers(build):
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
+            env[name] = f"{env.get(name, '')}:log_path={reports}/{name}" + "".join(
+                f":handle_{how}=2" for how in ("segv", "sigbus", "abort", "sigill", "sigfpe"))  # whatever it wants
     if stack == "sctp":
         env["SCTP_STACK"] = "kernel"
     if stack == "usrsctp":
@@ -198,6 +242,21 @@ def start(environment):
         if program.process.poll() is None:
             program.end()
         witnesses.remove(program)
+
+
+@pytest.fixture
+def start_stack(start, build):
+    """Starts a stack as the first socket does (userland/protocol.h), but with a prefix or an environment of its own, and
+    a UDP port that nobody else has. Returns the port."""
+    def start_it(prefix=(), env=()):
+        udp_port = find_udp_port()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(f"\0sctp/{os.geteuid()}/{udp_port}")
+            listener.listen(99)
+            start([build / "userland/sctp-stack", udp_port], prefix, env, preexec_fn=lambda: os.dup2(listener.fileno(), 3),
+                  pass_fds=(3,))
+        return udp_port
+    return start_it
 
 
 @pytest.fixture
@@ -263,10 +322,10 @@ def run_client(start_client):
 @pytest.fixture
 def start_peer(start, build, stack, protocol):
     """Starts peers; with port=…, connected to it."""
-    def start_it(port=None, host="127.0.0.1", family=socket.AF_INET):
+    def start_it(port=None, host="127.0.0.1", family=socket.AF_INET, env=()):
         prefix = [build / "userland/withusrsctp"] if stack == "usrsctp" else []
         command = [sys.executable, "-E", "-S", ROOT / "tests/peer.py", int(family), protocol]
-        peer = start(command, prefix, kind=Peer, stdin=subprocess.PIPE)
+        peer = start(command, prefix, kind=Peer, stdin=subprocess.PIPE, env=env)
         if port is not None:
             peer.connect(host, port)
         return peer

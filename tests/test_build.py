@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import ROOT, answers
+from conftest import ROOT, answers, find_udp_port
 
 pytestmark = [pytest.mark.stacks("usrsctp"), pytest.mark.plain]
 NOBODY = {"user": 65534, "group": 65534, "extra_groups": []}
@@ -92,9 +92,10 @@ def test_needs_no_rights(start, build):
         directory.chmod(0o755)
         for program in ("server-sctp", "client-sctp"):
             shutil.copy(build / program, directory)
-        server = start([directory / "server-sctp", 0], **NOBODY)
+        env = {"SCTP_UDP_PORT": find_udp_port()}  # root's stack has the other one
+        server = start([directory / "server-sctp", 0], env=env, **NOBODY)
         port = server.read_line().split()[-1]
-        client = start([directory / "client-sctp", "127.0.0.1", port], **NOBODY)
+        client = start([directory / "client-sctp", "127.0.0.1", port], env=env, **NOBODY)
         assert client.finish() == (0, answers(5), "")
         status, output, errors = server.finish(signal.SIGINT)
         assert (status, errors) == (0, "") and output.endswith("Served 1 connections, 5 messages.\n")

@@ -9,9 +9,10 @@
  *                many were made to fail.
  *
  * CALL is malloc (with calloc and realloc), pthread_create, accept, send, recv (with recvmsg),
- * socket, setsockopt, getsockopt, bind, or epoll_create1. The stack in user space asks the kernel
- * by syscall(2): its calls count as well. But what libusrsctp 0.9.5 itself allocates always
- * succeeds: else it writes to where NULL points.
+ * datagram_send, datagram_recv (sendmsg and recvmmsg with addresses), socket, setsockopt, getsockopt,
+ * bind, or dup. The front of the stack in user space asks the kernel by syscall(2): its calls count
+ * as well, but for SO_RCVLOWAT, by which it knows its sockets: that cannot fail. And what libusrsctp
+ * 0.9.5 itself allocates always succeeds: else it writes to where NULL points.
  */
 #define _GNU_SOURCE // RTLD_NEXT
 
@@ -184,11 +185,6 @@ int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
     return fails("bind", &errno) ? -1 : NEXT(bind)(fd, address, length);
 }
 
-int epoll_create1(int flags)
-{
-    return fails("epoll_create1", &errno) ? -1 : NEXT(epoll_create1)(flags);
-}
-
 /* Returns -1 with errno if it is to fail, else how much it is to take. */
 static ssize_t limit(const char *call, size_t size)
 {
@@ -225,17 +221,30 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     return received;
 }
 
-/* Without an address it is not the network: so the stack makes its descriptors readable. */
-static const char *find_call(long number, const struct msghdr *message)
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
+    return message->msg_name != NULL && fails("datagram_send", &errno)
+               ? -1
+               : NEXT(sendmsg)(fd, message, flags);
+}
+
+int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+    return messages[0].msg_hdr.msg_name != NULL && fails("datagram_recv", &errno)
+               ? -1
+               : NEXT(recvmmsg)(fd, messages, count, flags, timeout);
+}
+
+static const char *find_call(long number, const long *values)
+{
+    bool marks = values[1] == SOL_SOCKET && values[2] == SO_RCVLOWAT;
+
     switch (number) {
     case SYS_socket: return "socket";
-    case SYS_setsockopt: return "setsockopt";
-    case SYS_getsockopt: return "getsockopt";
+    case SYS_setsockopt: return marks ? "" : "setsockopt";
+    case SYS_getsockopt: return marks ? "" : "getsockopt";
     case SYS_bind: return "bind";
-    case SYS_sendmsg: return message->msg_name == NULL ? "" : "send";
-    case SYS_recvmsg: return message->msg_name == NULL ? "" : "recv";
-    case SYS_recvmmsg: return "recv";
+    case SYS_fcntl: return values[1] == F_DUPFD_CLOEXEC ? "dup" : "";
     default: return "";
     }
 }
@@ -248,7 +257,7 @@ long syscall(long number, ...)
     for (int i = 0; i < 6; i++) // more than were given, perhaps; the kernel ignores those
         values[i] = va_arg(arguments, long);
     va_end(arguments);
-    if (fails(find_call(number, (const struct msghdr *)values[1]), &errno))
+    if (fails(find_call(number, values), &errno))
         return -1;
     return NEXT(syscall)(number, values[0], values[1], values[2], values[3], values[4], values[5]);
 }

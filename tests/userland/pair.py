@@ -73,7 +73,8 @@ class Case(unittest.TestCase):
 
     @pytest.fixture(autouse=True)
     def have_sctp(self, environment):
-        os.environ.update({name: value for name, value in environment.items() if name.startswith("SCTP_")})
+        os.environ.update({name: value for name, value in environment.items()
+                           if name.startswith("SCTP_") or name.endswith("SAN_OPTIONS")})
         try:
             new().close()
         except OSError as error:
