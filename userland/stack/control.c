@@ -240,10 +240,7 @@ static int may_send_to(struct sock *sock, const struct request *request)
     }
     struct address peer = sock_peer(sock);
     bool to_peer = sock->link != NULL && to.port == peer.port && address_same_ip(&to, &peer);
-    bool has_ended = sock->state == SOCKET_CONNECTED && sock_association_state(sock) < 0;
-    if (has_ended && !sock->peer_ended)
-        return fail_with_error(sock, EPIPE);
-    if (sock->state == SOCKET_CONNECTED && (has_ended || !to_peer)) {
+    if (sock->state == SOCKET_CONNECTED && (!to_peer || sock_association_state(sock) < 0)) {
         errno = EADDRNOTAVAIL;
         return -1;
     }

@@ -135,8 +135,10 @@ static bool handle_end_of_records(struct sock *sock)
         return false;
     if (end.revents & POLLHUP)
         sock->closed = !(sock->shut_read && sock->shut_write) || sock_is_gone(sock);
-    else if (sock->shut_write)
+    if (sock->shut_write && !sock->closed)
         sock_drained(sock);
+    else if (end.revents & POLLHUP)
+        return false;
     else if ((end.revents & POLLRDHUP) == 0)
         return true;
     else
