@@ -205,8 +205,6 @@ static void ask_question(struct question *question)
         result = exchange(connection, question->request, question->payload, question->answer,
                           question->reply);
     question->error = result == -1 ? errno : 0;
-    if (result == -1 && question->answer != NULL)
-        question->answer->room = 0;
     if (connection != -1)
         k_close(connection);
 }
@@ -279,7 +277,11 @@ static int put_question(struct question *question)
     if (question->error == EMFILE && !question->closes)
         ask_without_descriptor(question);
     errno = question->error;
-    return errno == 0 ? 0 : lost();
+    if (errno == 0)
+        return 0;
+    if (question->answer != NULL)
+        question->answer->room = 0;
+    return lost();
 }
 
 int ask(int fd, struct request *request, const void *payload, size_t size, struct answer *answer)
