@@ -24,44 +24,6 @@
 static volatile size_t four = 4; // unknown to the compiler
 static const struct timespec a_moment = {.tv_nsec = 20000000}, a_while = {.tv_sec = 30};
 
-static struct sockaddr_in loopback(in_port_t port)
-{
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-}
-
-static int open_listener(struct sockaddr_in *address)
-{
-    socklen_t length = sizeof(*address);
-    int listener = open_socket();
-    *address = loopback(0);
-    check(bind(listener, (struct sockaddr *)address, length), "bind");
-    check(listen(listener, 5), "listen");
-    check(getsockname(listener, (struct sockaddr *)address, &length), "getsockname");
-    return listener;
-}
-
-static void connect_pair(int ends[2])
-{
-    struct sockaddr_in address;
-    int listener = open_listener(&address);
-    ends[0] = open_socket();
-    check(connect(ends[0], (struct sockaddr *)&address, sizeof(address)), "connect");
-    ends[1] = check(accept4(listener, NULL, NULL, SOCK_CLOEXEC), "accept4");
-    close(listener);
-}
-
-static void close_pair(const int ends[2])
-{
-    close(ends[0]);
-    close(ends[1]);
-}
-
-static bool fails(long result, int error)
-{
-    return result == -1 && errno == error;
-}
-
 static void test_many_at_once(const int ends[2])
 {
     char in[2][8] = {"", ""};

@@ -43,7 +43,7 @@ static int listen_on_two(void)
     return fd;
 }
 
-static int connect_to(int listener)
+static int connect_client(int listener)
 {
     int fd = open_socket();
     // Not the listener's name: Linux goes on naming the address that was added last.
@@ -164,7 +164,7 @@ static void refuses(void)
 int main(void)
 {
     int listener = listen_on_two();
-    int client = connect_to(listener);
+    int client = connect_client(listener);
     int accepted = check(accept(listener, NULL, NULL), "accept");
 
     lists_peers(client, listener);

@@ -35,7 +35,7 @@ static void alarm_every(int ms)
 
 static struct sockaddr_in listener_name;
 
-static int open_listener(void)
+static int listen_on_loopback(void)
 {
     int fd = open_socket();
     socklen_t length = sizeof listener_name;
@@ -178,7 +178,7 @@ static void ppolls(int listener)
 
 int main(void)
 {
-    int listener = open_listener();
+    int listener = listen_on_loopback();
     int client = connect_to_listener();
     int accepted = check(accept(listener, NULL, NULL), "accept");
 
