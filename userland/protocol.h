@@ -95,10 +95,10 @@ enum request_kind {
     REQUEST_SET,      /* level, number: option; payload: value */
     REQUEST_MAY_SEND, /* may a send go ahead? payload: destination, or none */
     REQUEST_MAY_RECEIVE,
-    REQUEST_LINGER,   /* number: seconds; the reply comes when the association has ended */
-    REQUEST_REPLACE,  /* other: the socket that this one takes the place of */
-    REQUEST_CAPTURE,  /* with a descriptor: packets go into that file, too */
-    REQUEST_LIST      /* number: the first line that is wanted */
+    REQUEST_LINGER,  /* number: seconds; the reply comes when the association has ended */
+    REQUEST_REPLACE, /* other: the socket that this one takes the place of */
+    REQUEST_CAPTURE, /* with a descriptor: packets go into that file, too */
+    REQUEST_LIST     /* number: the first line that is wanted */
 };
 
 enum request_flag {
@@ -111,8 +111,8 @@ struct request {
     uint32_t kind, flags;
     uint64_t id, other;
     int32_t level, number;
-    uint32_t size; /* of the payload behind it; GET: of the buffer */
-    uint16_t init[4];    /* struct sctp_initmsg */
+    uint32_t size;                 /* of the payload behind it; GET: of the buffer */
+    uint16_t init[4];              /* struct sctp_initmsg */
     uint32_t stream, message_size; /* MAY_SEND */
 };
 
@@ -120,11 +120,11 @@ struct request {
 #define PAYLOAD_MAX 65536
 
 struct reply {
-    int32_t error; /* an errno, or 0 */
-    int32_t value; /* of the call */
-    uint32_t marks; /* the socket's, from now on */
+    int32_t error;       /* an errno, or 0 */
+    int32_t value;       /* of the call */
+    uint32_t marks;      /* the socket's, from now on */
     int32_t send_buffer; /* SO_SNDBUF */
-    uint32_t size;  /* of the payload behind it; with an error: what errno cannot tell, as text */
+    uint32_t size; /* of the payload behind it; with an error: what errno cannot tell, as text */
 };
 
 #endif

@@ -152,7 +152,8 @@ static void test_edges(void)
     expect(next_event(epoll_fd, WAIT_MS).events == EPOLLIN, "the edge of the first message");
     expect(next_event(epoll_fd, 0).events == 0, "is told once");
     send(ends[0], "2", 1, 0);
-    expect(next_event(epoll_fd, WAIT_MS).events == EPOLLIN, "the second one's, though the first is unread");
+    expect(next_event(epoll_fd, WAIT_MS).events == EPOLLIN,
+           "the second one's, though the first is unread");
     expect(recv(ends[1], buffer, 16, 0) == 1 && recv(ends[1], buffer, 16, 0) == 1 &&
                next_event(epoll_fd, 0).events == 0,
            "and reading is none");

@@ -399,7 +399,8 @@ static void await_sleep(pid_t pid)
     for (;;) {
         snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)getpid(), (int)pid);
         FILE *file = fopen(path, "r");
-        if (file != NULL && fgets(line, sizeof(line), file) != NULL && strstr(line, ") S ") != NULL) {
+        if (file != NULL && fgets(line, sizeof(line), file) != NULL &&
+            strstr(line, ") S ") != NULL) {
             fclose(file);
             return;
         }

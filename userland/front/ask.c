@@ -147,9 +147,9 @@ static ssize_t receive_reply(int connection, struct msghdr *message, bool waits)
 static int exchange(int connection, const struct request *request, const void *payload,
                     struct answer *answer, struct reply *reply)
 {
-    struct iovec parts[2] = {{reply, sizeof(*reply)},
-                             {answer == NULL ? NULL : answer->bytes,
-                              answer == NULL ? 0 : answer->room}};
+    struct iovec parts[2] = {
+        {reply, sizeof(*reply)},
+        {answer == NULL ? NULL : answer->bytes, answer == NULL ? 0 : answer->room}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
     if (send_request(connection, request, payload) == -1)
@@ -228,8 +228,8 @@ static void ask_without_descriptor(struct question *question)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     question->error = EMFILE;
-    pid_t child = clone(ask_in_child, child_stack + sizeof(child_stack), CLONE_VM | CLONE_VFORK,
-                        question);
+    pid_t child =
+        clone(ask_in_child, child_stack + sizeof(child_stack), CLONE_VM | CLONE_VFORK, question);
     if (child != -1)
         while (syscall(SYS_wait4, child, NULL, __WCLONE, NULL) == -1 && errno == EINTR)
             continue;
@@ -327,7 +327,8 @@ static int bind_to_id(int fd, int domain, unsigned udp_port)
 
     for (int i = 0; i < 100; i++) {
         if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
-            id = (unsigned long long)(uintptr_t)&id * 2654435761u + (unsigned)getpid() + (unsigned)i;
+            id =
+                (unsigned long long)(uintptr_t)&id * 2654435761u + (unsigned)getpid() + (unsigned)i;
         snprintf(text, sizeof(text), PROTOCOL_SOCKET_FORMAT, (unsigned)geteuid(), udp_port,
                  domain == AF_INET ? '4' : '6', id);
         struct name name = abstract_name(text);

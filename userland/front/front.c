@@ -215,8 +215,7 @@ EXPORT int listen(int fd, int backlog)
         return LIBC(listen)(fd, backlog);
     int result = ask(fd, &request, NULL, 0, &answer);
     if (result == -1 && answer.room > 0 && answer.room < sizeof(why))
-        fprintf(stderr, "%s: listen: %.*s\n", program_invocation_short_name, (int)answer.room,
-                why);
+        fprintf(stderr, "%s: listen: %.*s\n", program_invocation_short_name, (int)answer.room, why);
     return result;
 }
 
@@ -250,8 +249,8 @@ static int replace_socket(int fd)
 
     if (ask(fd, &name, NULL, 0, &answer) == -1)
         return -1;
-    int fresh = ask_for_socket(address.ss_family, status & O_NONBLOCK ? SOCK_NONBLOCK : 0,
-                               udp_port_of(fd));
+    int fresh =
+        ask_for_socket(address.ss_family, status & O_NONBLOCK ? SOCK_NONBLOCK : 0, udp_port_of(fd));
     if (fresh == -1)
         return -1;
     int result = ask(fresh, &request, NULL, 0, NULL);
@@ -348,7 +347,8 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
     }
     if (is_kept_by_kernel(level, name) && LIBC(setsockopt)(fd, level, name, value, size) == -1)
         return -1;
-    if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX && (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
+    if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX &&
+        (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
         request.flags = REQUEST_WAIT;
     return ask(fd, &request, value, size, NULL);
 }

@@ -13,9 +13,8 @@ __attribute__((visibility("hidden"))) ssize_t receive_message(int fd, int marks,
 /* FIONREAD: the bytes that the next read can take. -1 with errno. */
 __attribute__((visibility("hidden"))) int readable_bytes(int fd, int marks);
 /* As accept4(2). */
-__attribute__((visibility("hidden"))) int accept_connection(int fd, int marks,
-                                                            struct sockaddr *address,
-                                                            socklen_t *size, int flags);
+__attribute__((visibility("hidden"))) int
+accept_connection(int fd, int marks, struct sockaddr *address, socklen_t *size, int flags);
 /* An address for the program, as much of it as there is room for. 0, or -1 with errno. */
 __attribute__((visibility("hidden"))) int give_address(const void *from, socklen_t size,
                                                        struct sockaddr *address, socklen_t *room);

@@ -24,8 +24,9 @@ static int find_own_directory(char *path, size_t size)
 {
     Dl_info info = {.dli_fname = NULL};
 
-    if (dladdr(__extension__(void *)(uintptr_t)&start_stack, &info) == 0 || info.dli_fname == NULL ||
-        strstr(info.dli_fname, ".so") == NULL || realpath(info.dli_fname, path) == NULL) {
+    if (dladdr(__extension__(void *)(uintptr_t) & start_stack, &info) == 0 ||
+        info.dli_fname == NULL || strstr(info.dli_fname, ".so") == NULL ||
+        realpath(info.dli_fname, path) == NULL) {
         ssize_t length = readlink("/proc/self/exe", path, size - 1);
         if (length == -1)
             return -1;
@@ -119,8 +120,8 @@ static int launch_stack(struct launch *launch)
     launch->child_stack = child_stacks;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t child = clone(become_parent, child_stacks + sizeof(child_stacks),
-                        CLONE_VM | CLONE_VFORK, launch);
+    pid_t child =
+        clone(become_parent, child_stacks + sizeof(child_stacks), CLONE_VM | CLONE_VFORK, launch);
     if (child == -1)
         launch->error = errno;
     else

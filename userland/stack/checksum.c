@@ -9,8 +9,8 @@
 #ifdef __x86_64__
 #include <nmmintrin.h>
 
-__attribute__((target("sse4.2"))) static uint32_t add_bytes(uint32_t crc, const unsigned char *bytes,
-                                                            size_t size)
+__attribute__((target("sse4.2"))) static uint32_t add_bytes(uint32_t crc,
+                                                            const unsigned char *bytes, size_t size)
 {
     uint64_t wide = crc, word;
 

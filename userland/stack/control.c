@@ -442,8 +442,7 @@ static bool is_same_user(int fd)
     struct ucred peer;
     socklen_t size = sizeof(peer);
 
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-           sock_may_come(peer.uid);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && sock_may_come(peer.uid);
 }
 
 /* The name of a program's end tells which socket it is. */

@@ -1,7 +1,7 @@
 /* The list of sockets. See list.h. */
 #include "list.h"
-#include "socket.h"
 #include "../protocol.h"
+#include "socket.h"
 #include <errno.h>
 #include <linux/sockios.h>
 #include <stddef.h>

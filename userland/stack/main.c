@@ -131,7 +131,9 @@ static int tick_ms(void)
     int usual_ms = busy ? TICK_MS : QUIET_TICK_MS;
     int bearable_ms = (int)(tick_cost_ns * TICK_SHARE / 1000000u);
 
-    return bearable_ms < usual_ms ? usual_ms : bearable_ms < TICK_MAX_MS ? bearable_ms : TICK_MAX_MS;
+    return bearable_ms < usual_ms      ? usual_ms
+           : bearable_ms < TICK_MAX_MS ? bearable_ms
+                                       : TICK_MAX_MS;
 }
 
 static void run_timers(void)

@@ -194,9 +194,9 @@ static socklen_t program_name(const struct sock *sock, struct sockaddr_un *name)
     char *text = name->sun_path + 1;
 
     *name = (struct sockaddr_un){.sun_family = AF_UNIX};
-    int length = snprintf(text, sizeof(name->sun_path) - 1, PROTOCOL_SOCKET_FORMAT,
-                          (unsigned)user, (unsigned)wire_udp_port(),
-                          sock->family == AF_INET ? '4' : '6', (unsigned long long)sock->id);
+    int length = snprintf(text, sizeof(name->sun_path) - 1, PROTOCOL_SOCKET_FORMAT, (unsigned)user,
+                          (unsigned)wire_udp_port(), sock->family == AF_INET ? '4' : '6',
+                          (unsigned long long)sock->id);
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 

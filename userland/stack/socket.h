@@ -48,7 +48,7 @@ struct sock {
     bool was_connected;
     bool has_filler;     /* the first record, which makes the socket unwritable, is still there */
     bool waits_for_room; /* of record_watch.fd: EPOLLOUT */
-    bool is_wide;          /* its end has a larger buffer than usual */
+    bool is_wide;        /* its end has a larger buffer than usual */
     bool has_heads;      /* records begin with heads, or have done so */
     bool data_is_unread; /* the program has not read everything since it got data */
     bool send_is_due;    /* a message that sets up the association is about to come */
