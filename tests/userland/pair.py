@@ -19,7 +19,6 @@ PATIENCE_S = 60  # for what takes a moment on an idle machine
 HOSTS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
-
 def lifeless(kernel, *more):
     """What poll says of a socket whose association has failed or ended: over usrsctp, that the file has ended, too."""
     if os.environ.get("SCTP_STACK") != "usrsctp":
