@@ -30,7 +30,7 @@ void *libc_functions[LIBC_COUNT];
 
 __attribute__((constructor)) void libc_find(void)
 {
-#define LIBC_NAME(name) #name,
+#define LIBC_NAME(name) #name
     static const char *const names[] = {LIBC_FUNCTIONS(LIBC_NAME)};
     int saved = errno;
 
