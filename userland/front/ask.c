@@ -31,6 +31,7 @@ void set_marks(int fd, int marks)
 }
 
 #define CHILD_STACK_SIZE 32768
+#define LOOKS 20
 
 /* ---- names */
 
@@ -138,9 +139,16 @@ static ssize_t receive_reply(int connection, struct msghdr *message, bool waits)
         pthread_cleanup_pop(0);
         return got;
     }
-    do
+    /* Most replies are there before a thread could fall asleep and wake up again. (0 is no end yet:
+     * without waiting, Linux tells the end of the file too early if data and end come just then.) */
+    for (int i = 0; i < LOOKS; i++) {
+        got = k_recvmsg(connection, message, MSG_DONTWAIT);
+        if (got > 0 || (got == -1 && errno != EAGAIN))
+            break;
+        sched_yield();
+    }
+    while (got == -1 && (errno == EINTR || errno == EAGAIN))
         got = k_recvmsg(connection, message, 0);
-    while (got == -1 && errno == EINTR);
     return got;
 }
 

@@ -572,7 +572,8 @@ static ssize_t receive_once(int fd, int *marks, struct msghdr *message, size_t r
     return receive_plain(fd, marks, message, room, flags, end);
 }
 
-/* The kernel tells of a reset once, and before what there is to read. */
+/* Linux tells of a reset once, and before what there is to read. Without waiting it tells the end of
+ * the file, too, before what there is to read, if both have just come (__unix_dgram_recvmsg). */
 static ssize_t receive_any(int fd, int *marks, struct msghdr *message, size_t room, int flags,
                            int *end, size_t *used)
 {
@@ -580,6 +581,8 @@ static ssize_t receive_any(int fd, int *marks, struct msghdr *message, size_t ro
 
     if (got == -1 && errno == ECONNRESET)
         got = receive_once(fd, marks, message, room, flags, end, used);
+    if (got == 0)
+        got = receive_once(fd, marks, message, room, flags | MSG_DONTWAIT, end, used);
     return got;
 }
 

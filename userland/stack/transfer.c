@@ -180,23 +180,29 @@ static void pass_on_all(struct sock *sock, const size_t *sizes, int count)
     }
 }
 
-/* All that the program has sent, as far as usrsctp has room. */
+/* All that the program has sent, as far as usrsctp has room. Linux can tell the end before the last
+ * record (see receive_any in front/messages.c): it has to be told twice. */
 static void move_to_peer(struct sock *sock)
 {
     size_t sizes[RECORDS];
+    bool end_was_told = false;
 
     if (sock->record_watch.fd == -1 || sock->closed)
         return;
     while (flush_to_peer(sock)) {
         int count = receive_records(sock->record_watch.fd, sizes);
         if (count == -1 && errno == ECONNRESET) /* it has closed, and not read all */
-            sock->closed = true, sock->aborts = sock->data_is_unread;
-        if (count == -1 && errno != EINTR)
+            sock->closed = sock->aborts = sock->data_is_unread;
+        if (count == -1 && !sock->closed && (errno == EINTR || errno == ECONNRESET))
+            continue;
+        if (count == -1)
             return;
         pass_on_all(sock, sizes, count);
         bool may_have_ended = count > 0 && sizes[count - 1] == 0;
-        if (may_have_ended ? !handle_end_of_records(sock) : count < RECORDS)
+        if (may_have_ended && end_was_told ? !handle_end_of_records(sock)
+                                           : !may_have_ended && count < RECORDS)
             return;
+        end_was_told = may_have_ended && !end_was_told;
     }
 }
 
