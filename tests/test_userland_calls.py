@@ -15,7 +15,7 @@ def prefix(stack, build):
     return [build / "userland" / "withusrsctp"] if stack == "usrsctp" and not has_sanitizers(build) else []
 
 
-@pytest.mark.parametrize("name", ["corners", "events", "interrupts", "libsctp", "processes", "signals"])
+@pytest.mark.parametrize("name", ["bytes", "corners", "events", "interrupts", "libsctp", "processes", "signals"])
 def test_c(start, build, prefix, name):
     status, output, errors = start([build / "tests" / name], prefix).finish()
     assert (status, errors) == (0, ""), output + errors

@@ -117,3 +117,162 @@ async def main():
 asyncio.run(main())
 """
     assert run(sys.executable, "-c", program).finish() == (0, "[0, 1, 2, 3, 4, 5, 6, 7]\n", "")
+
+
+# ---- everyday uses: programs that start others, several at once
+
+def say_hello(run, port, host="127.0.0.1"):
+    """What a server answers to a line, to socat, which ends its own side first."""
+    return retry(lambda: run("sh", "-c", f"(echo hello; sleep 0.3) | socat - SCTP:{host}:{port}"))[1]
+
+
+@needs("ncat")
+def test_ncat_that_starts_a_command_for_each_connection(run, port):
+    run("ncat", "--sctp", "-lk", "127.0.0.1", port, "-c", "read line; echo $line to you")
+    for _ in range(2):
+        assert say_hello(run, port) == "hello to you\n"
+
+
+@needs("ncat")
+def test_ncat_on_all_addresses(run, port):
+    """It listens on [::] and on 0.0.0.0, each with a socket of its own."""
+    server = run("ncat", "--sctp", "-lk", port, stdin=-1)
+    for host in ("127.0.0.1", "[::1]"):
+        say_hello(run, port, host)
+        assert server.read_line() == "hello\n"
+
+
+@needs("socat")
+@pytest.mark.parametrize("how", ["fork", "fork,max-children=9"])
+@pytest.mark.parametrize("command", ["EXEC:cat", "EXEC:cat,nofork", "SYSTEM:cat", "PIPE"])
+def test_socat_that_forks(run, port, how, command):
+    run("socat", f"SCTP-LISTEN:{port},bind=127.0.0.1,reuseaddr,{how}", command)
+    first, second = say_hello(run, port), say_hello(run, port)
+    assert (first, second) == ("hello\n", "hello\n")
+
+
+@needs("socat")
+def test_two_servers_on_one_host(run, port):
+    """Programs of their own, and a port each; the same port is taken."""
+    run("socat", f"SCTP-LISTEN:{port},bind=127.0.0.1,fork", "SYSTEM:read line; echo first")
+    assert say_hello(run, port) == "first\n"
+    server = run(sys.executable, "-c", ONE_SHOT_SERVER)
+    other = int(server.read_line())
+    assert say_hello(run, other) == "second"
+    assert say_hello(run, port) == "first\n"
+    status, _, errors = run("socat", f"SCTP-LISTEN:{port},bind=127.0.0.1,reuseaddr", "PIPE").finish()
+    assert status == 1 and "Address already in use" in errors
+
+
+ONE_SHOT_SERVER = """
+import socket
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
+listener.bind(("127.0.0.1", 0))
+listener.listen(1)
+print(listener.getsockname()[1], flush=True)
+accepted = listener.accept()[0]
+accepted.recv(99)
+accepted.send(b"second")
+"""
+PAIR = """
+import socket
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
+listener.bind(("127.0.0.1", 0))
+listener.listen(9)
+def connect():
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
+    client.connect(listener.getsockname())
+    return client
+"""
+EVERYDAY = {
+    "subprocess": """
+import subprocess
+client = connect()
+server = listener.accept()[0]
+for number in range(5):
+    assert subprocess.run(["echo", "hello"], capture_output=True, close_fds=number % 2).stdout == b"hello\\n"
+    client.send(b"%d" % number)
+    assert server.recv(99) == b"%d" % number
+subprocess.run(["echo", "from a child"], stdout=client)
+print(server.recv(99).decode(), end="")
+""",
+    "multiprocessing": """
+import multiprocessing
+def serve(listener):
+    accepted = listener.accept()[0]
+    accepted.send(accepted.recv(99) + b" from a worker\\n")
+workers = [multiprocessing.Process(target=serve, args=(listener,)) for _ in range(3)]
+for worker in workers:
+    worker.start()
+for number in range(3):
+    client = connect()
+    client.send(b"hello %d" % number)
+    print(client.recv(99).decode(), end="")
+for worker in workers:
+    worker.join()
+""",
+    "multiprocessing, spawn": """
+import multiprocessing, sys
+def serve(pipe):
+    accepted = pipe.recv()
+    accepted.send(accepted.recv(99) + b" from a spawned one\\n")
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    worker = context.Process(target=serve, args=(theirs,))
+    worker.start()
+    client = connect()
+    accepted = listener.accept()[0]
+    ours.send(accepted)
+    client.send(b"hello")
+    print(client.recv(99).decode(), end="")
+    worker.join()
+""",
+    "socketserver": """
+import socketserver, threading
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(self.rfile.readline())
+class Server(socketserver.ForkingMixIn, socketserver.BaseServer):
+    def get_request(self): return listener.accept()
+    def fileno(self): return listener.fileno()
+    def shutdown_request(self, request): request.close()
+server = Server(None, Echo)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+for number in range(3):
+    client = connect()
+    client.send(b"hello %d\\n" % number)
+    print(client.recv(99).decode(), end="")
+    assert client.recv(99) == b""
+server.shutdown()
+""",
+}
+EXPECTED = {"subprocess": "from a child\n", "multiprocessing, spawn": "hello from a spawned one\n",
+            "multiprocessing": "".join(f"hello {number} from a worker\n" for number in range(3)),
+            "socketserver": "hello 0\nhello 1\nhello 2\n"}
+
+
+@pytest.mark.parametrize("name", EVERYDAY)
+def test_pythons_processes(run, tmp_path, name):
+    program = tmp_path / "program.py"
+    program.write_text(PAIR + EVERYDAY[name])
+    assert run(sys.executable, program).finish() == (0, EXPECTED[name], "")
+
+
+@needs("perl")
+def test_perls_io_socket(run):
+    program = r"""
+        use IO::Socket; use IO::Select;
+        my $listener = IO::Socket::INET->new(Proto => "sctp", Type => SOCK_STREAM, LocalAddr => "127.0.0.1", Listen => 5)
+            or die "listen: $@";
+        my $port = $listener->sockport;
+        if (fork == 0) {
+            my $client = IO::Socket::INET->new(Proto => "sctp", Type => SOCK_STREAM, PeerAddr => "127.0.0.1",
+                                               PeerPort => $port) or die "connect: $@";
+            print $client "hello from perl\n"; print scalar <$client>; exit 0;
+        }
+        my $accepted = $listener->accept;
+        IO::Select->new($accepted)->can_read(60) or die "nothing came";
+        my $line = <$accepted>; print $accepted uc $line; close $accepted; wait;
+    """
+    assert run("perl", "-e", program).finish() == (0, "HELLO FROM PERL\n", "")
