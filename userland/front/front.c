@@ -337,10 +337,12 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
 {
     struct request request = {.kind = REQUEST_SET, .level = level, .number = name};
 
-    if ((int)size < 0 || size > PAYLOAD_MAX) {
+    if ((int)size < 0) {
         errno = EINVAL;
         return -1;
     }
+    if (size > PAYLOAD_MAX) /* as the kernel: no option needs more */
+        size = PAYLOAD_MAX;
     if (size > 0 && bad_pointer(value)) {
         errno = EFAULT;
         return -1;

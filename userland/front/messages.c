@@ -278,7 +278,11 @@ ssize_t send_message(int fd, int marks, const struct msghdr *message, int flags)
     if (size == -1 || check_size(fd, marks, size) == -1 || take_control(message, &info) == -1 ||
         check_send(message, size, &info) == -1)
         return -1;
-    bool has_name = message->msg_name != NULL && message->msg_namelen > 0;
+    bool has_name = message->msg_name != NULL;
+    if (has_name && message->msg_namelen == 0) {
+        errno = EINVAL;
+        return -1;
+    }
     bool sets_up = (marks & MARK_CONNECTED) == 0;
     bool asks = has_name || sets_up || (marks & MARK_ASK) || peer_has_ended(fd) ||
                 info.head.stream >= (marks & MARK_STREAMS) >> MARK_STREAMS_SHIFT;

@@ -1,10 +1,8 @@
-/* The Linux numbers and structs of the SCTP socket API (linux/sctp.h), under an own
- * prefix.
- *
- * usrsctp.h uses the same names with other values, so that one source file cannot include
- * both. Only what options.c and transfer.c translate is here; abi_check.c compares every
- * entry with the system's <netinet/sctp.h> at compile time, where that header is
- * installed. */
+/*
+ * The Linux numbers and structs of the SCTP socket API (linux/sctp.h), under a prefix of their own:
+ * usrsctp.h uses the same names with other values, so that one source file cannot include both.
+ * tests/userland/abi_check.c compares them with the system's.
+ */
 #ifndef USERLAND_LINUX_SCTP_H
 #define USERLAND_LINUX_SCTP_H
 
@@ -59,7 +57,6 @@ enum lx_option {
     LX_GET_PEER_ADDRS = 108,
     LX_GET_LOCAL_ADDRS = 109,
     LX_CONNECTX = 110,
-    LX_CONNECTX3 = 111,
     LX_GET_ASSOC_STATS = 112,
     LX_PR_SUPPORTED = 113,
     LX_DEFAULT_PRINFO = 114,
@@ -83,25 +80,12 @@ enum lx_option {
     LX_PLPMTUD_PROBE_INTERVAL = 133,
 };
 
-enum lx_cmsg {
-    LX_CMSG_INIT,
-    LX_CMSG_SNDRCV,
-    LX_CMSG_SNDINFO,
-    LX_CMSG_RCVINFO,
-    LX_CMSG_NXTINFO,
-    LX_CMSG_PRINFO,
-    LX_CMSG_AUTHINFO,
-    LX_CMSG_DSTADDRV4,
-    LX_CMSG_DSTADDRV6,
-};
-
 enum lx_send_flag {
     LX_UNORDERED = 0x0001,
     LX_ADDR_OVER = 0x0002,
     LX_ABORT = 0x0004,
     LX_SACK_IMMEDIATELY = 0x0008,
     LX_PR_MASK = 0x0030,
-    LX_SENDALL = 0x0040,
     LX_EOF = 0x0200,
 };
 
@@ -150,23 +134,6 @@ struct lx_sndinfo {
     uint16_t sid, flags;
     uint32_t ppid, context;
     int32_t assoc_id;
-};
-
-struct lx_rcvinfo {
-    uint16_t sid, ssn, flags;
-    uint32_t ppid, tsn, cumtsn, context;
-    int32_t assoc_id;
-};
-
-struct lx_nxtinfo {
-    uint16_t sid, flags;
-    uint32_t ppid, length;
-    int32_t assoc_id;
-};
-
-struct lx_prinfo {
-    uint16_t policy;
-    uint32_t value;
 };
 
 struct lx_default_prinfo {
@@ -244,17 +211,6 @@ struct lx_getaddrs {
     uint8_t addrs[];
 };
 
-struct lx_getaddrs_old {
-    int32_t assoc_id;
-    int addr_num;
-    struct sockaddr *addrs;
-};
-
-struct lx_assoc_ids {
-    uint32_t number_of_ids;
-    int32_t assoc_id[];
-};
-
 /* SCTP_EVENTS: one byte per kind of event, in this order. */
 struct lx_event_subscribe {
     uint8_t data_io, association, address, send_failure, peer_error, shutdown, partial_delivery,
@@ -304,11 +260,6 @@ struct lx_stream_value {
 struct lx_reset_streams {
     int32_t assoc_id;
     uint16_t flags, number_streams, stream_list[];
-};
-
-struct lx_add_streams {
-    int32_t assoc_id;
-    uint16_t instrms, outstrms;
 };
 
 struct lx_assoc_stats {
@@ -383,11 +334,5 @@ struct lx_authkey_event {
     int32_t assoc_id;
 };
 enum lx_auth_indication { LX_AUTH_NEW_KEY, LX_AUTH_FREE_KEY, LX_AUTH_NO_AUTH };
-
-struct lx_sender_dry_event {
-    uint16_t type, flags;
-    uint32_t length;
-    int32_t assoc_id;
-};
 
 #endif

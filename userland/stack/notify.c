@@ -148,6 +148,16 @@ static size_t bare(uint16_t type, sctp_assoc_t id, void *out)
     return write_note(out, &to, sizeof to, NULL, 0);
 }
 
+/* RFC 6525's: Linux has the same structs and flags. */
+static size_t same_but_type(uint16_t type, const void *from, size_t size, void *out)
+{
+    if (size > NOTE_MAX)
+        size = NOTE_MAX;
+    memcpy(out, from, size);
+    memcpy(out, &type, sizeof(type));
+    return size;
+}
+
 static bool subscribed(const struct sock *sock, unsigned type)
 {
     return sock->options.subscribed >> (type - LX_SN_DATA_IO) & 1;
@@ -168,6 +178,9 @@ static size_t translate(const struct sock *sock, const union sctp_notification *
         return bare(LX_SN_SHUTDOWN, from->sn_shutdown_event.sse_assoc_id, out);
     case SCTP_SENDER_DRY_EVENT:
         return bare(LX_SN_SENDER_DRY, from->sn_sender_dry_event.sender_dry_assoc_id, out);
+    case SCTP_STREAM_RESET_EVENT: return same_but_type(LX_SN_STREAM_RESET, from, size, out);
+    case SCTP_ASSOC_RESET_EVENT: return same_but_type(LX_SN_ASSOC_RESET, from, size, out);
+    case SCTP_STREAM_CHANGE_EVENT: return same_but_type(LX_SN_STREAM_CHANGE, from, size, out);
     default: return 0;
     }
 }

@@ -20,6 +20,9 @@ int options_prepare(struct sock *sock, struct socket *so); /* a new usrsctp sock
 int options_inherit(struct sock *sock, const struct sock *listener);
 void options_free(struct sock *sock);
 
+/* The path MTU that the program has fixed (SPP_PMTUD_DISABLE), in place of another one. */
+void options_apply_mtu(struct sock *sock);
+
 int32_t options_association_id(struct sock *sock);
 uint32_t options_fragment_size(struct sock *sock); /* of a message in one packet */
 /* For wire.h: of the socket with these ports, what it wants of its packets. */

@@ -100,6 +100,11 @@ static void apply_mtu(const struct sock *sock, const struct path_values *path, s
     tell(so, SCTP_PEER_ADDR_PARAMS, &to, sizeof(to));
 }
 
+void options_apply_mtu(struct sock *sock)
+{
+    apply_mtu(sock, options_path(sock), sock->so);
+}
+
 static void apply_path(struct sock *sock, const struct path_values *path, struct socket *so)
 {
     struct sctp_paddrparams to = {.spp_address = peer_name(sock),

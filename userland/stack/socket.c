@@ -251,6 +251,7 @@ static int set_up_accepted(struct sock *sock, struct sock *listener, struct sock
     sock->address_count = 1;
     sock->state = SOCKET_CONNECTED;
     sock->was_connected = true;
+    options_apply_mtu(sock);
     ports_join(sock, listener);
     return 0;
 }
@@ -548,6 +549,7 @@ int sock_listen(struct sock *sock, int backlog)
         (only_loopback(sock) && set_default_mtu(sock->so, MTU_MAX) == -1) ||
         usrsctp_listen(sock->so, SOMAXCONN) == -1)
         return -1;
+    options_apply_mtu(sock);
     sock->state = SOCKET_LISTENING;
     sock->shut_read = sock->shut_write = false;
     return 0;
@@ -580,6 +582,7 @@ static int choose_link(struct sock *sock, const struct address *peer)
         mtu -= IPV6_UDP_OVERHEAD;
         set_default_mtu(sock->so, mtu < MTU_MAX ? mtu : MTU_MAX);
     }
+    options_apply_mtu(sock);
     return 0;
 }
 
