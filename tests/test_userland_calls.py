@@ -4,15 +4,12 @@ What cannot be told in Python (userland/calls_*.py) is told by C programs, which
 """
 import pytest
 
-from conftest import has_sanitizers
-
 pytestmark = pytest.mark.stacks("sctp", "usrsctp")
 
 
 @pytest.fixture
 def prefix(stack, build):
-    """Builds with sanitizers have linked the programs to userland."""
-    return [build / "userland" / "withusrsctp"] if stack == "usrsctp" and not has_sanitizers(build) else []
+    return [build / "userland" / "withusrsctp"] if stack == "usrsctp" else []
 
 
 @pytest.mark.parametrize("name", ["bytes", "corners", "events", "interrupts", "libsctp", "processes", "signals"])

@@ -363,15 +363,16 @@ static void test_rude_end(bool reads_nothing, const char *what)
 
     if (child == 0) {
         int fd = connect_to(&address);
-        if (reads_nothing)
-            poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
-        else
+        char message[6];
+        poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1); // it has been accepted
+        if (!reads_nothing) {
+            recv(fd, message, sizeof(message), 0);
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        }
         _exit(0);
     }
     int fd = check(accept(listener, NULL, NULL), "accept");
-    if (reads_nothing)
-        check((int)send(fd, "unread", 6, 0), "send");
+    check((int)send(fd, "unread", 6, 0), "send");
     expect(fails(drain(fd), ECONNRESET), what);
     expect(ended_well(child), "it has ended");
     close(fd);
