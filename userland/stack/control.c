@@ -393,15 +393,18 @@ static void handle_general_request(struct control *control, const struct request
     send_reply(control, NULL, error);
 }
 
+/* There is room for two: the kernel puts no less than a long there. */
 static int take_descriptor(struct msghdr *message)
 {
     struct cmsghdr *head = CMSG_FIRSTHDR(message);
-    int fd = -1;
+    int fds[2] = {-1, -1};
 
-    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-        head->cmsg_len == CMSG_LEN(sizeof(fd)))
-        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-    return fd;
+    if (head == NULL || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+        return -1;
+    memcpy(fds, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
+    if (fds[1] != -1)
+        close(fds[1]);
+    return fds[0];
 }
 
 /* What a connection is for: one request. Where it waits for an answer, the connection stays. */

@@ -113,6 +113,17 @@ static void handle_change(struct sock *sock)
         transfer_move(sock);
 }
 
+/* Without a descriptor for a program, the one of stdin takes its place: whoever came is told at
+ * once, by a reset. */
+static void turn_away_program(int listener)
+{
+    close(STDIN_FILENO);
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd != -1)
+        close(fd);
+    dup2(STDOUT_FILENO, STDIN_FILENO);
+}
+
 static void accept_programs(struct watch *watch, uint32_t events)
 {
     int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -120,6 +131,8 @@ static void accept_programs(struct watch *watch, uint32_t events)
     (void)events;
     if (fd != -1)
         control_accept(fd);
+    else if (errno == EMFILE || errno == ENFILE)
+        turn_away_program(watch->fd);
 }
 
 /* ---- the clock */
