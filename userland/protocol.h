@@ -69,7 +69,8 @@ enum head_flag {
     HEAD_CONTINUED = 0x02     /* the message goes on in the next record */
 };
 struct record_head {
-    uint64_t magic, id;
+    _Alignas(8) uint64_t magic;
+    uint64_t id;
     uint32_t flags;
     uint16_t stream, ssn, sctp_flags, policy;
     uint32_t ppid, context, tsn, cumtsn, policy_value;
@@ -110,7 +111,8 @@ enum request_flag {
 };
 
 struct request {
-    uint32_t kind, flags;
+    _Alignas(8) uint32_t kind; /* a program of 32 bits has the same layout */
+    uint32_t flags;
     uint64_t id, other;
     int32_t level, number;
     uint32_t size;                 /* of the payload behind it; GET: of the buffer */

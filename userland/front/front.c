@@ -18,6 +18,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -328,9 +329,12 @@ EXPORT int getpeername(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
     return ask_name(fd, REQUEST_PEERNAME, address.__sockaddr__, size);
 }
 
+/* Time limits, by either number (SO_RCVTIMEO_NEW is for a time_t of 64 bits on 32). The stack is told,
+ * too, for sockets that are accepted; but not in the old form of 32 bits. */
 static bool is_kept_by_kernel(int level, int name)
 {
-    return level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO);
+    return level == SOL_SOCKET && (name == SO_RCVTIMEO_OLD || name == SO_SNDTIMEO_OLD ||
+                                   name == SO_RCVTIMEO_NEW || name == SO_SNDTIMEO_NEW);
 }
 
 static int set_option(int fd, int level, int name, const void *value, socklen_t size)
@@ -347,8 +351,11 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
         errno = EFAULT;
         return -1;
     }
-    if (is_kept_by_kernel(level, name) && LIBC(setsockopt)(fd, level, name, value, size) == -1)
-        return -1;
+    if (is_kept_by_kernel(level, name)) {
+        int result = k_setsockopt(fd, level, name, value, size);
+        if (result == -1 || size < 2 * sizeof(int64_t))
+            return result;
+    }
     if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX &&
         (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
         request.flags = REQUEST_WAIT;
@@ -615,6 +622,73 @@ EXPORT ssize_t __recvfrom_chk(int fd, void *restrict bytes, size_t size, size_t 
         __chk_fail();
     return recvfrom(fd, bytes, size, flags, address, address_size);
 }
+
+#if defined __TIMESIZE && __TIMESIZE == 32
+/* ---- what a 32-bit program calls whose time_t has 64 bits (-D_TIME_BITS=64) */
+
+#define LIBC_NAME_64(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, "__" #name "64"))
+
+EXPORT int __getsockopt64(int fd, int level, int name, void *restrict value,
+                          socklen_t *restrict size);
+EXPORT int __getsockopt64(int fd, int level, int name, void *restrict value,
+                          socklen_t *restrict size)
+{
+    if (marks_of(fd) == -1)
+        return LIBC_NAME_64(getsockopt)(fd, level, name, value, size);
+    return getsockopt(fd, level, name, value, size);
+}
+
+EXPORT int __setsockopt64(int fd, int level, int name, const void *value, socklen_t size);
+EXPORT int __setsockopt64(int fd, int level, int name, const void *value, socklen_t size)
+{
+    if (marks_of(fd) == -1)
+        return LIBC_NAME_64(setsockopt)(fd, level, name, value, size);
+    return setsockopt(fd, level, name, value, size);
+}
+
+EXPORT ssize_t __sendmsg64(int fd, const struct msghdr *message, int flags);
+EXPORT ssize_t __sendmsg64(int fd, const struct msghdr *message, int flags)
+{
+    return marks_of(fd) == -1 ? LIBC_NAME_64(sendmsg)(fd, message, flags)
+                              : sendmsg(fd, message, flags);
+}
+
+EXPORT int __sendmmsg64(int fd, struct mmsghdr *messages, unsigned count, int flags);
+EXPORT int __sendmmsg64(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    return marks_of(fd) == -1 ? LIBC_NAME_64(sendmmsg)(fd, messages, count, flags)
+                              : sendmmsg(fd, messages, count, flags);
+}
+
+EXPORT ssize_t __recvmsg64(int fd, struct msghdr *message, int flags);
+EXPORT ssize_t __recvmsg64(int fd, struct msghdr *message, int flags)
+{
+    return marks_of(fd) == -1 ? LIBC_NAME_64(recvmsg)(fd, message, flags)
+                              : recvmsg(fd, message, flags);
+}
+
+/* The time limit, which has two forms, is not looked at. */
+EXPORT int __recvmmsg64(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                        struct timespec *timeout);
+EXPORT int __recvmmsg64(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                        struct timespec *timeout)
+{
+    return marks_of(fd) == -1 ? LIBC_NAME_64(recvmmsg)(fd, messages, count, flags, timeout)
+                              : recvmmsg(fd, messages, count, flags, NULL);
+}
+
+EXPORT int __ioctl_time64(int fd, unsigned long request, void *argument);
+EXPORT int __ioctl_time64(int fd, unsigned long request, void *argument)
+{
+    static int (*libc_ioctl)(int, unsigned long, ...);
+
+    if (marks_of(fd) != -1)
+        return ioctl(fd, request, argument);
+    if (libc_ioctl == NULL)
+        libc_ioctl = (__typeof__(libc_ioctl))(uintptr_t)dlsym(RTLD_NEXT, "__ioctl_time64");
+    return libc_ioctl(fd, request, argument);
+}
+#endif
 
 /* ---- libraries */
 

@@ -3,6 +3,7 @@
 #ifndef FRONT_MESSAGES_H
 #define FRONT_MESSAGES_H
 
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -22,7 +23,7 @@ __attribute__((visibility("hidden"))) int give_address(const void *from, socklen
 static inline int bad_pointer(const void *pointer)
 {
     /* What the kernel would call EFAULT, as far as that can be known without asking it. */
-    return (unsigned long)pointer < 4096 || (unsigned long)pointer > 0x7fffffffffffUL;
+    return (uintptr_t)pointer < 4096 || (uintptr_t)pointer > (uintptr_t)0x7fffffffffffULL;
 }
 
 #endif
