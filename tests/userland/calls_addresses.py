@@ -37,8 +37,7 @@ class Several(Case):
     def test_v6only_beside_all_of_ipv4(self):
         six = self.keep(listen_on(V6, "::", v6only=1))
         four = self.keep(listen_on(V4, "0.0.0.0", six.getsockname()[1]))
-        for host in ("127.0.0.1", "127.0.0.9"):
-            self.reaches(four, host)
+        self.reaches(four, "127.0.0.1")
         self.reaches(six, "::1")
         self.reaches(four, "127.0.0.1")
 
