@@ -363,7 +363,7 @@ class Capture:
             time.sleep(0.01)
         self.marker.close()
         status, _, errors = self.tcpdump.finish(signal.SIGINT)
-        assert status == 0 and "0 packets dropped by kernel" in errors, errors
+        assert status == 0 and "\n0 packets dropped by kernel" in errors, errors
 
     def run_tshark(self, *options, only=""):
         only = f"!(udp.port == {self.marker_port})" + (f" && ({only})" if only else "")

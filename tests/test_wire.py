@@ -19,6 +19,17 @@ CHUNK_FIELDS = ("sctp.srcport", "sctp.chunk_type")
 TSN_FIELDS = ("sctp.data_tsn_raw", "sctp.sack_cumulative_tsn_ack_raw", "sctp.shutdown_cumulative_tsn_ack")
 
 
+def drop_repeats(packets):
+    """Without those that bring the same data once more: a machine that is busy confirms too late."""
+    seen, kept = set(), []
+    for packet in packets:
+        brought = {(*packet[0], tsn) for tsn in packet[2]}
+        if not brought or brought - seen:
+            kept.append(packet)
+        seen |= brought
+    return kept
+
+
 def list_chunks(packets):
     """The chunks in the order of the packets, heartbeats left out: (from server?, type)."""
     return [(port[0], int(chunk)) for port, types, *_ in packets for chunk in types
@@ -40,7 +51,7 @@ def whole_life(server, run_client, capture, own_packets, shutdown_complete):
 @pytest.mark.stacks("sctp", "usrsctp")
 def test_sctp_life(server, whole_life, stack):
     packets = whole_life.read(*CHUNK_FIELDS, *TSN_FIELDS, only="sctp")  # once: in User Mode Linux, tshark takes 7 s
-    chunks = list_chunks(packets)
+    chunks = list_chunks(drop_repeats(packets))
     here, there = chunks[0][0], str(server.port)
     assert chunks[:4] == [(here, INIT), (there, INIT_ACK), (here, COOKIE_ECHO), (there, COOKIE_ACK)]
     assert chunks[-3:] == [(here, SHUTDOWN), (there, SHUTDOWN_ACK), (here, SHUTDOWN_COMPLETE)]
@@ -63,7 +74,7 @@ def test_messages_can_be_read_in_a_capture(whole_life):
 
 def count_acknowledged(packets, port):
     """How many of the DATA chunks from this port the other side acknowledged."""
-    sent = [int(tsn) for source, _, tsns, *_ in packets for tsn in tsns if source == [port]]
+    sent = {int(tsn) for source, _, tsns, *_ in packets for tsn in tsns if source == [port]}
     highest = max(int(ack) for source, _, _, *acks in packets if source != [port] for cell in acks for ack in cell)
     return sum(tsn <= highest for tsn in sent)
 
@@ -100,7 +111,7 @@ def test_sctp_server_that_stops_sends_shutdown(start_server, start_peer, capture
 @pytest.mark.stacks("tcp")
 def test_tcp_life(server, whole_life):
     packets = whole_life.read("tcp.srcport", "tcp.flags.syn", "tcp.flags.fin", "tcp.flags.reset",
-                              "tcp.len")
+                              "tcp.len", only="!tcp.analysis.retransmission")
     here, there = packets[0][0][0], str(server.port)
     flags = [(port[0], syn[0] == "1", fin[0] == "1") for port, syn, fin, _, _ in packets]
     assert flags[:2] == [(here, True, False), (there, True, False)]

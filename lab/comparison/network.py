@@ -6,6 +6,7 @@ of its own: what that delays, loses or cuts was sent by the hosts, and is in the
 import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import time
@@ -59,6 +60,20 @@ class Process:
     def send_signal(self, number):
         self.process.send_signal(number)
 
+    def stop_in_pause(self, pause_s):
+        """Stops it while it pauses, which it does for so long after each line: then nothing is under way that this
+        process has sent or waits for, however busy the machine is. SIGCONT lets it go on.
+        """
+        empty_s = 0
+        while True:
+            while not select.select([self.process.stdout], [], [], pause_s / 10)[0]:
+                empty_s = time.monotonic()  # so the next line, and its pause, come later
+            self.await_line("")
+            self.send_signal(signal.SIGSTOP)
+            if time.monotonic() - empty_s < pause_s:
+                return
+            self.send_signal(signal.SIGCONT)
+
     def finish(self, signal_number=None, limit_s=PATIENCE_S):
         """Waits for the end, after a signal or by itself.
 
@@ -100,6 +115,14 @@ class Host:
         server = self.start(program, *options, PORT)
         server.await_line("Listening on port")
         return server
+
+    def await_state(self, pattern, *words):
+        """Returns when what this command prints matches the pattern."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not re.search(pattern, printed := run("ip", "netns", "exec", self.namespace, *words)):
+            if time.monotonic() > deadline_s:
+                raise Failure(f"{' '.join(words)}: after {PATIENCE_S} s still not as it should be: {printed.strip()}")
+            time.sleep(0.05)
 
     def read_sysctl(self, name):
         """Reads a setting of the kernel, as this host has it."""

@@ -13,6 +13,7 @@ LONG = False
 PROTOCOLS = ("sctp", "tcp")
 PAUSE_S = 1
 PATIENCE_S = 5
+MESSAGE_UNREAD = r"ESTAB +[1-9]"
 ENDINGS = {
     "stopped": "the server was stopped with Ctrl-C",
     "killed": "the server was killed with -9 while idle",
@@ -35,22 +36,19 @@ def lose_server(lab, protocol, ending):
         with network.capture(lab.capture_path(f"{protocol}-{ending}")):
             client = network.client.start(lab.program("client", protocol), "-i", PAUSE_S, "-c", 100, "-W", PATIENCE_S,
                                           network.server.addresses[0])
-            client.await_line("Sending message 2 ")
+            client.await_line("Sending message 1 ")
+            client.stop_in_pause(PAUSE_S)
+            if ending == "killed-busy":
+                server.send_signal(signal.SIGSTOP)
+                client.send_signal(signal.SIGCONT)
+                network.server.await_state(MESSAGE_UNREAD, "ss", "-Hn", "--sctp", "--tcp")
+            gone_s = time.time()
             if ending == "vanished":
-                gone_s, _ = network.cut(1)
+                network.cut(1)
             else:
-                gone_s = end_server(server, ending)
+                server.send_signal(signal.SIGINT if ending == "stopped" else signal.SIGKILL)
+            client.send_signal(signal.SIGCONT)
             return dict(client.finish(), protocol=protocol, ending=ending, gone_s=gone_s)
-
-
-def end_server(server, ending):
-    """Returns when the server was made to end."""
-    if ending == "killed-busy":  # while it is stopped, the next message comes in
-        server.send_signal(signal.SIGSTOP)
-        time.sleep(2 * PAUSE_S)
-    gone_s = time.time()
-    server.send_signal(signal.SIGINT if ending == "stopped" else signal.SIGKILL)
-    return gone_s
 
 
 def find_news(packets, gone_s):
