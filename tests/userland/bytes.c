@@ -200,13 +200,13 @@ static int open_ring(struct ring *ring)
     ring->fd = (int)syscall(SYS_io_uring_setup, 4, &ring->params);
     if (ring->fd == -1)
         return -1;
-    size_t size = ring->params.cq_off.cqes +
-                  ring->params.cq_entries * sizeof(struct io_uring_cqe) + 4096;
+    size_t size =
+        ring->params.cq_off.cqes + ring->params.cq_entries * sizeof(struct io_uring_cqe) + 4096;
     ring->rings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd,
                        IORING_OFF_SQ_RING);
-    ring->entries = mmap(NULL, ring->params.sq_entries * sizeof(struct io_uring_sqe),
-                         PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd,
-                         IORING_OFF_SQES);
+    ring->entries =
+        mmap(NULL, ring->params.sq_entries * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_POPULATE, ring->fd, IORING_OFF_SQES);
     return ring->rings == MAP_FAILED || ring->entries == MAP_FAILED ? -1 : 0;
 }
 
@@ -231,7 +231,8 @@ static int run(struct ring *ring, int operation, int fd, void *bytes, unsigned s
     if (syscall(SYS_io_uring_enter, ring->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) != 1)
         return -errno;
     uint32_t *head = ring_word(ring, ring->params.cq_off.head);
-    struct io_uring_cqe *done = (struct io_uring_cqe *)(void *)(ring->rings + ring->params.cq_off.cqes);
+    struct io_uring_cqe *done =
+        (struct io_uring_cqe *)(void *)(ring->rings + ring->params.cq_off.cqes);
     int result = done[*head & *ring_word(ring, ring->params.cq_off.ring_mask)].res;
     atomic_store((_Atomic uint32_t *)head, *head + 1);
     return result;

@@ -65,6 +65,7 @@
 #define TICK_SHARE 50       /* the timers may take one part in that many of the time */
 
 static struct watch listener_watch;
+static int spare_fd; /* to be given up where there is no other one */
 static uint64_t ticked_ms, tick_cost_ns, active_ns, swept_ns, emptied_ns;
 
 /* ---- what happens below */
@@ -113,6 +114,16 @@ static void handle_change(struct sock *sock)
         transfer_move(sock);
 }
 
+/* Without a descriptor left, whoever comes is turned away: nobody may wait for ever. */
+static void turn_away(int listener)
+{
+    close(spare_fd);
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd != -1)
+        close(fd);
+    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void accept_programs(struct watch *watch, uint32_t events)
 {
     int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -120,6 +131,8 @@ static void accept_programs(struct watch *watch, uint32_t events)
     (void)events;
     if (fd != -1)
         control_accept(fd);
+    else if (errno == EMFILE || errno == ENFILE)
+        turn_away(watch->fd);
 }
 
 /* ---- the clock */
@@ -222,6 +235,7 @@ static int start(unsigned long udp_port)
     wire_start((uint16_t)udp_port, &wire_handlers);
     sock_start(&sock_handlers);
     start_usrsctp();
+    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     listener_watch = (struct watch){.fd = LISTENER_FD, .ready = accept_programs};
     if (fcntl(LISTENER_FD, F_SETFL, O_NONBLOCK) == -1)
         return -1;
