@@ -53,7 +53,8 @@ enum mark {
     MARK_NXTINFO = 0x20,   /* SCTP_RECVNXTINFO: likewise */
     MARK_HEAD = 0x40,      /* records can have a head, also when none of these is on any more */
     MARK_PARTS = 0x80,     /* the beginning of the next message has been read: SO_PEEK_OFF */
-    MARK_STREAMS = 0x7f00, /* how many there are to send on, or 127 of them */
+    MARK_STREAMS = 0x3f00, /* how many there are to send on, or 63 of them */
+    MARK_SHUT_WRITE = 0x4000, /* the program has shut it down for writing */
     MARK_ASK = 0x8000      /* the stack has to look at every message that is to be sent */
 };
 #define MARK_STREAMS_SHIFT 8
@@ -88,6 +89,7 @@ enum request_kind {
     REQUEST_LISTEN,   /* number: backlog */
     REQUEST_CONNECT,  /* payload: address; flag: REQUEST_WAIT */
     REQUEST_AWAIT,    /* the association that is being set up */
+    REQUEST_AWAIT_END, /* of the association */
     REQUEST_SHUTDOWN, /* number: how */
     REQUEST_SOCKNAME,
     REQUEST_PEERNAME,

@@ -3,6 +3,7 @@
 #include "start.h"
 #include "system.h"
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -270,7 +271,7 @@ static void set_send_buffer(int fd, int size)
 }
 
 /* 0, or -1 with errno. */
-static int put_question(struct question *question)
+static int find_stack(struct question *question)
 {
     unsigned uid, udp_port;
     char text[64];
@@ -281,6 +282,13 @@ static int put_question(struct question *question)
     }
     snprintf(text, sizeof(text), PROTOCOL_STACK_FORMAT, uid, udp_port);
     question->stack = abstract_name(text);
+    return 0;
+}
+
+static int put_question(struct question *question)
+{
+    if (find_stack(question) == -1)
+        return -1;
     ask_question(question);
     if (question->error == EMFILE && !question->closes)
         ask_without_descriptor(question);
@@ -312,6 +320,39 @@ int ask(int fd, struct request *request, const void *payload, size_t size, struc
         set_marks(fd, after);
     errno = reply.error == 0 ? saved : reply.error;
     return reply.error == 0 ? reply.value : -1;
+}
+
+/* How long may a recv wait? In milliseconds, -1 for ever. */
+static int receive_timeout_ms(int fd)
+{
+    struct timeval limit = {.tv_sec = 0};
+    socklen_t size = sizeof(limit);
+
+    if (k_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &size) == -1 ||
+        (limit.tv_sec == 0 && limit.tv_usec == 0))
+        return -1;
+    return limit.tv_sec > 1000000 ? -1 : (int)(limit.tv_sec * 1000 + (limit.tv_usec + 999) / 1000);
+}
+
+int await_message_or_end(int fd)
+{
+    struct request request = {.kind = REQUEST_AWAIT_END, .flags = REQUEST_WAIT};
+    struct question question = {.request = &request, .fd = fd};
+
+    if (find_stack(&question) == -1)
+        return -1;
+    int connection = connect_name(&question.stack), ready = -1;
+    if (connection == -1)
+        return lost();
+    pthread_cleanup_push(close_descriptor, &connection);
+    struct pollfd either[2] = {{.fd = fd, .events = POLLIN}, {.fd = connection, .events = POLLIN}};
+    if (send_request(connection, &request, NULL) == 0)
+        ready = poll(either, 2, receive_timeout_ms(fd));
+    pthread_cleanup_pop(0);
+    int error = ready == 0 ? EAGAIN : errno;
+    k_close(connection);
+    errno = error;
+    return ready > 0 ? 0 : -1;
 }
 
 int close_and_ask(int fd, struct request *request)

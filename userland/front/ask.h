@@ -32,7 +32,10 @@ struct answer {
 LOCAL int ask(int fd, struct request *request, const void *payload, size_t size,
               struct answer *answer);
 
-/* Likewise, but the socket is closed first: the request is about its end. */
+/* Waits until there is something to read, or the association has ended. 0, or -1 with errno as recv. */
+LOCAL int await_message_or_end(int fd);
+
+/* As ask, but the socket is closed first: the request is about its end. */
 LOCAL int close_and_ask(int fd, struct request *request);
 
 /* socket(2). udp_port names the stack; one is started where there is none. -1 with errno. */

@@ -641,6 +641,23 @@ static void give_peer(int fd, struct msghdr *message, bool has_one)
         message->msg_namelen = 0;
 }
 
+/* When an association ends that the program itself has shut down, that is no end of the file: recv
+ * fails where it would wait, and poll tells of nothing. */
+static ssize_t receive_after_shutdown(int fd, int *marks, struct msghdr *message, size_t room,
+                                      int flags, int *end, size_t *used)
+{
+    struct request request = {.kind = REQUEST_MAY_RECEIVE, .flags = REQUEST_BLOCKING};
+    bool waits = (flags & MSG_DONTWAIT) == 0 && (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0;
+
+    for (;;) {
+        ssize_t got = receive_any(fd, marks, message, room, flags | MSG_DONTWAIT, end, used);
+        if (got != -1 || errno != EAGAIN || !waits)
+            return got;
+        if (ask(fd, &request, NULL, 0, NULL) == -1 || await_message_or_end(fd) == -1)
+            return -1;
+    }
+}
+
 static ssize_t finish_receive(int fd, struct msghdr *message, ssize_t got, int end, int flags,
                               size_t used)
 {
@@ -682,6 +699,8 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
     }
     if (room == 0)
         got = await_message(fd, flags);
+    else if (marks & MARK_SHUT_WRITE)
+        got = receive_after_shutdown(fd, &marks, message, (size_t)room, wanted, &end, &used);
     else
         got = receive_any(fd, &marks, message, (size_t)room, wanted, &end, &used);
     if (got <= 0 && room > 0)

@@ -92,6 +92,12 @@ void control_settled(struct sock *sock, int error)
     settle(sock->waiter, sock, error);
 }
 
+void control_ended(struct sock *sock)
+{
+    if (sock->waiter != NULL && sock->waiter->request.kind == REQUEST_AWAIT_END)
+        settle(sock->waiter, sock, 0);
+}
+
 void control_freed(struct sock *sock)
 {
     accept_forget(sock);
@@ -157,6 +163,12 @@ static int await_association(struct sock *sock)
             : sock->error != 0               ? sock->error
                                              : ECONNREFUSED;
     return -1;
+}
+
+static int await_end(const struct sock *sock)
+{
+    errno = EINPROGRESS;
+    return sock->so == NULL ? 0 : -1;
 }
 
 static void answer_address(const struct sock *sock, const struct address *address)
@@ -339,6 +351,7 @@ static int handle_socket_request(struct sock *sock, const struct request *reques
     case REQUEST_LISTEN: return listen_socket(sock, request->number);
     case REQUEST_CONNECT: return connect_socket(sock, request);
     case REQUEST_AWAIT: return await_association(sock);
+    case REQUEST_AWAIT_END: return await_end(sock);
     case REQUEST_SHUTDOWN: return sock_shutdown(sock, request->number);
     case REQUEST_SOCKNAME: return tell_name(sock);
     case REQUEST_PEERNAME: return tell_peer(sock);
@@ -364,7 +377,7 @@ static void handle_request(struct control *control, const struct request *reques
     }
     int result = handle_socket_request(sock, request);
     int error = result == -1 ? errno : 0;
-    bool may_wait = request->kind == REQUEST_CONNECT || request->kind == REQUEST_AWAIT ||
+    bool may_wait = request->kind == REQUEST_CONNECT || request->kind == REQUEST_AWAIT || request->kind == REQUEST_AWAIT_END ||
                     request->kind == REQUEST_LINGER || is_connectx(request);
     if (error == EINPROGRESS && may_wait && (request->flags & REQUEST_WAIT) &&
         sock->waiter == NULL) {
@@ -393,15 +406,18 @@ static void handle_general_request(struct control *control, const struct request
     send_reply(control, NULL, error);
 }
 
+/* There is room for two: the kernel puts no less than a long there. */
 static int take_descriptor(struct msghdr *message)
 {
     struct cmsghdr *head = CMSG_FIRSTHDR(message);
-    int fd = -1;
+    int fds[2] = {-1, -1};
 
-    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-        head->cmsg_len == CMSG_LEN(sizeof(fd)))
-        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-    return fd;
+    if (head == NULL || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+        return -1;
+    memcpy(fds, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
+    if (fds[1] != -1)
+        close(fds[1]);
+    return fds[0];
 }
 
 /* What a connection is for: one request. Where it waits for an answer, the connection stays. */

@@ -65,7 +65,6 @@
 #define TICK_SHARE 50       /* the timers may take one part in that many of the time */
 
 static struct watch listener_watch;
-static int spare_fd; /* to be given up where there is no other one */
 static uint64_t ticked_ms, tick_cost_ns, active_ns, swept_ns, emptied_ns;
 
 /* ---- what happens below */
@@ -114,14 +113,15 @@ static void handle_change(struct sock *sock)
         transfer_move(sock);
 }
 
-/* Without a descriptor left, whoever comes is turned away: nobody may wait for ever. */
-static void turn_away(int listener)
+/* Without a descriptor for a program, the one of stdin takes its place: whoever came is told at
+ * once, by a reset. */
+static void turn_away_program(int listener)
 {
-    close(spare_fd);
+    close(STDIN_FILENO);
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd != -1)
         close(fd);
-    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    dup2(STDOUT_FILENO, STDIN_FILENO);
 }
 
 static void accept_programs(struct watch *watch, uint32_t events)
@@ -132,7 +132,7 @@ static void accept_programs(struct watch *watch, uint32_t events)
     if (fd != -1)
         control_accept(fd);
     else if (errno == EMFILE || errno == ENFILE)
-        turn_away(watch->fd);
+        turn_away_program(watch->fd);
 }
 
 /* ---- the clock */
@@ -172,6 +172,7 @@ static const struct wire_handlers wire_handlers = {.welcome = is_welcome,
 static const struct sock_handlers sock_handlers = {.records = transfer_records,
                                                    .changed = handle_change,
                                                    .settled = control_settled,
+                                                   .ended = control_ended,
                                                    .freed = control_freed};
 
 static void start_usrsctp(void)
@@ -235,7 +236,6 @@ static int start(unsigned long udp_port)
     wire_start((uint16_t)udp_port, &wire_handlers);
     sock_start(&sock_handlers);
     start_usrsctp();
-    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     listener_watch = (struct watch){.fd = LISTENER_FD, .ready = accept_programs};
     if (fcntl(LISTENER_FD, F_SETFL, O_NONBLOCK) == -1)
         return -1;

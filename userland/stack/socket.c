@@ -376,7 +376,7 @@ static uint32_t stream_count(struct sock *sock)
     if (sock->so == NULL ||
         options_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
         return 0;
-    return status.sstat_outstrms < 127 ? status.sstat_outstrms : 127;
+    return status.sstat_outstrms < 63 ? status.sstat_outstrms : 63;
 }
 
 bool sock_limits_messages(struct sock *sock)
@@ -407,6 +407,8 @@ uint32_t sock_marks(struct sock *sock)
         marks |= MARK_SNDRCV;
     if (sock->has_heads)
         marks |= MARK_HEAD;
+    if (sock->shut_write)
+        marks |= MARK_SHUT_WRITE;
     if (options->want_rcvinfo)
         marks |= MARK_RCVINFO;
     if (options->want_nxtinfo)
@@ -699,6 +701,9 @@ void sock_end(struct sock *sock, int error)
         free_sock(sock);
         return;
     }
+    upper.ended(sock);
+    if (sock->shut_write && !sock->peer_ended && error == 0) /* no end of the file: see above */
+        return;
     sock->end_is_shown = true;
     if (error != 0) { /* the program asks which, where its end has hung up */
         close_end(sock);

@@ -89,6 +89,7 @@ struct sock_handlers {
     void (*records)(struct watch *watch, uint32_t events); /* the program sent, or closed */
     void (*changed)(struct sock *sock);                    /* usrsctp's socket changed */
     void (*settled)(struct sock *sock, int error); /* the association is up, or has failed */
+    void (*ended)(struct sock *sock);              /* there is no association any more */
     void (*freed)(struct sock *sock);              /* the last that is heard of it */
 };
 void sock_start(const struct sock_handlers *handlers);
