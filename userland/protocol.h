@@ -45,17 +45,17 @@
 #define MARK_MAGIC 0x5c790000
 #define MARK_MASK 0x7fff0000
 enum mark {
-    MARK_CONNECTED = 0x01, /* there is, or was, an association: send and recv go ahead */
-    MARK_LISTENING = 0x02, /* records are connections to accept */
-    MARK_LINGER = 0x04,    /* SO_LINGER with a time: close has to wait */
-    MARK_SNDRCV = 0x08,    /* SCTP_EVENTS, data_io: messages have a head, and that is shown */
-    MARK_RCVINFO = 0x10,   /* SCTP_RECVRCVINFO: likewise */
-    MARK_NXTINFO = 0x20,   /* SCTP_RECVNXTINFO: likewise */
-    MARK_HEAD = 0x40,      /* records can have a head, also when none of these is on any more */
-    MARK_PARTS = 0x80,     /* the beginning of the next message has been read: SO_PEEK_OFF */
-    MARK_STREAMS = 0x3f00, /* how many there are to send on, or 63 of them */
+    MARK_CONNECTED = 0x01,    /* there is, or was, an association: send and recv go ahead */
+    MARK_LISTENING = 0x02,    /* records are connections to accept */
+    MARK_LINGER = 0x04,       /* SO_LINGER with a time: close has to wait */
+    MARK_SNDRCV = 0x08,       /* SCTP_EVENTS, data_io: messages have a head, and that is shown */
+    MARK_RCVINFO = 0x10,      /* SCTP_RECVRCVINFO: likewise */
+    MARK_NXTINFO = 0x20,      /* SCTP_RECVNXTINFO: likewise */
+    MARK_HEAD = 0x40,         /* records can have a head, also when none of these is on any more */
+    MARK_PARTS = 0x80,        /* the beginning of the next message has been read: SO_PEEK_OFF */
+    MARK_STREAMS = 0x3f00,    /* how many there are to send on, or 63 of them */
     MARK_SHUT_WRITE = 0x4000, /* the program has shut it down for writing */
-    MARK_ASK = 0x8000      /* the stack has to look at every message that is to be sent */
+    MARK_ASK = 0x8000         /* the stack has to look at every message that is to be sent */
 };
 #define MARK_STREAMS_SHIFT 8
 
@@ -85,12 +85,12 @@ struct record_connection {
 };
 
 enum request_kind {
-    REQUEST_BIND,     /* payload: address */
-    REQUEST_LISTEN,   /* number: backlog */
-    REQUEST_CONNECT,  /* payload: address; flag: REQUEST_WAIT */
-    REQUEST_AWAIT,    /* the association that is being set up */
+    REQUEST_BIND,      /* payload: address */
+    REQUEST_LISTEN,    /* number: backlog */
+    REQUEST_CONNECT,   /* payload: address; flag: REQUEST_WAIT */
+    REQUEST_AWAIT,     /* the association that is being set up */
     REQUEST_AWAIT_END, /* of the association */
-    REQUEST_SHUTDOWN, /* number: how */
+    REQUEST_SHUTDOWN,  /* number: how */
     REQUEST_SOCKNAME,
     REQUEST_PEERNAME,
     REQUEST_GET,      /* level, number: option; payload: what the buffer holds */

@@ -377,8 +377,9 @@ static void handle_request(struct control *control, const struct request *reques
     }
     int result = handle_socket_request(sock, request);
     int error = result == -1 ? errno : 0;
-    bool may_wait = request->kind == REQUEST_CONNECT || request->kind == REQUEST_AWAIT || request->kind == REQUEST_AWAIT_END ||
-                    request->kind == REQUEST_LINGER || is_connectx(request);
+    bool may_wait = request->kind == REQUEST_CONNECT || request->kind == REQUEST_AWAIT ||
+                    request->kind == REQUEST_AWAIT_END || request->kind == REQUEST_LINGER ||
+                    is_connectx(request);
     if (error == EINPROGRESS && may_wait && (request->flags & REQUEST_WAIT) &&
         sock->waiter == NULL) {
         wait_for(control, sock, request);
