@@ -33,6 +33,9 @@ static int listen_on_two(void)
     expect(sctp_bindx(fd, (struct sockaddr *)&second, 1, SCTP_BINDX_ADD_ADDR) == 0,
            "sctp_bindx: another address");
     expect(sctp_getladdrs(fd, 0, (struct sockaddr **)&listed) == 2, "sctp_getladdrs");
+    expect(listed[0].sin_addr.s_addr == first.sin_addr.s_addr &&
+               listed[1].sin_addr.s_addr == second.sin_addr.s_addr,
+           "sctp_getladdrs: the addresses");
     sctp_freeladdrs((struct sockaddr *)listed);
     expect(sctp_bindx(fd, (struct sockaddr *)&second, 1, SCTP_BINDX_REM_ADDR) == 0,
            "sctp_bindx: remove");

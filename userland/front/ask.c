@@ -175,14 +175,21 @@ static int exchange(int connection, const struct request *request, const void *p
     return 0;
 }
 
+/* A stack that was about to end, and goes on, cannot be reached for a moment (stack/main.c). */
 static int connect_name(const struct name *name)
 {
     int fd = k_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
     if (fd == -1)
         return -1;
-    if (k_connect(fd, &name->address, name->size) == 0)
-        return fd;
+    for (int attempts = 0; attempts < 10; attempts++) {
+        if (k_connect(fd, &name->address, name->size) == 0)
+            return fd;
+        if (errno != ECONNREFUSED)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        errno = ECONNREFUSED;
+    }
     int error = errno;
     k_close(fd);
     errno = error;

@@ -395,10 +395,12 @@ static int get_option(int fd, int level, int name, void *value, socklen_t *size)
     if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX3)
         return connect_by_getsockopt(fd, value, size);
     struct answer answer = {value, *size < PAYLOAD_MAX ? *size : PAYLOAD_MAX};
-    int result = ask(fd, &request, value, answer.room, &answer);
-    if (result != -1)
-        *size = (socklen_t)answer.room;
-    return result == -1 ? -1 : 0;
+    if (ask(fd, &request, value, answer.room, &answer) == -1)
+        return -1;
+    *size = (socklen_t)answer.room;
+    if (level == IPPROTO_SCTP && name == SCTP_GET_LOCAL_ADDRS) /* Linux counts the addresses only */
+        *size -= (socklen_t)sizeof(struct sctp_getaddrs);
+    return 0;
 }
 
 EXPORT int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict size)

@@ -244,25 +244,25 @@ static int start(unsigned long udp_port)
 
 /* ---- end */
 
-/* Somebody came at the last moment: the address, and usrsctp, are taken again. */
-static int start_again(void)
+/* The listener was shut down: another one takes its address. */
+static int listen_again(void)
 {
     struct sockaddr_un name;
     socklen_t size = sizeof(name);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    if (getsockname(listener_watch.fd, (struct sockaddr *)&name, &size) == -1)
+    if (fd == -1 || getsockname(listener_watch.fd, (struct sockaddr *)&name, &size) == -1)
         return -1;
     loop_forget(&listener_watch);
     close(listener_watch.fd);
-    listener_watch.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener_watch.fd == -1 || bind(listener_watch.fd, (struct sockaddr *)&name, size) == -1 ||
-        listen(listener_watch.fd, SOMAXCONN) == -1)
+    listener_watch.fd = fd;
+    if (bind(fd, (struct sockaddr *)&name, size) == -1 || listen(fd, SOMAXCONN) == -1)
         return -1;
-    start_usrsctp();
     return loop_watch(&listener_watch, EPOLLIN | LOOP_AGAIN);
 }
 
-/* Whether the stack has ended: when there is no association any more, and nobody comes. */
+/* Whether the stack has ended: when there is no association any more, and nobody comes. All who came
+ * at the last moment are served; whoever comes between the two listeners tries again (ask.c). */
 static bool has_ended(void)
 {
     if (usrsctp_finish() != 0)
@@ -272,10 +272,11 @@ static bool has_ended(void)
     int fd = accept4(listener_watch.fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd == -1)
         return true;
-    if (start_again() == -1)
-        return true;
-    control_accept(fd);
-    return false;
+    start_usrsctp();
+    for (; fd != -1; fd = accept4(listener_watch.fd, NULL, NULL, SOCK_CLOEXEC))
+        control_accept(fd);
+    emptied_ns = loop_now_ns();
+    return listen_again() == -1;
 }
 
 static bool is_over(void)

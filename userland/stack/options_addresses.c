@@ -94,9 +94,7 @@ int options_get_addresses(struct sock *sock, int name, void *value, socklen_t *s
         return -1;
     head.addr_num = list.count;
     memcpy(value, &head, sizeof(head));
-    *size = (socklen_t)(list.at - (uint8_t *)value); /* of local ones, without the head */
-    if (name == LX_GET_LOCAL_ADDRS)
-        *size -= (socklen_t)sizeof(head);
+    *size = (socklen_t)(list.at - (uint8_t *)value);
     return 0;
 }
 
