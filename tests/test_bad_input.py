@@ -186,13 +186,14 @@ def test_random_arguments(
 
 # ---- what parses
 
-USERLAND = [path for path in sorted((ROOT / "userland").glob("*.c")) if path.name != "abi_check.c"]
+STACK = [path for path in sorted((ROOT / "userland/stack").glob("*.c")) if path.name not in ("abi_check.c", "main.c")]
+FRONT = [ROOT / "userland/front" / name for name in ("ask.c", "start.c")]
 TARGETS = {
     "server's arguments": ("tcp", "arguments.c", [], ["-lsctp"]),
     "client's arguments": ("tcp", "arguments.c", ["-DCLIENT"], ["-lsctp", "-lm"]),
-    "options": ("usrsctp", "options.c", USERLAND, ["-lusrsctp"]),
-    "ancillary data": ("usrsctp", "ancillary.c",
-                       [path for path in USERLAND if path.name != "transfer.c"], ["-lusrsctp"]),
+    "requests": ("usrsctp", "requests.c", STACK, ["-lusrsctp"]),
+    "datagrams": ("usrsctp", "datagrams.c", STACK, ["-lusrsctp"]),
+    "ancillary data": ("usrsctp", "ancillary.c", ["-DSTACK_PLACES=\"sctp-stack\"", *FRONT], []),
 }
 
 
@@ -204,13 +205,11 @@ COUNTED = ["cc", "-O0", "--coverage", HERE / "replay.c"]
 def compile_target(build, tmp_path):
     """Compiles for libFuzzer; in a build that counts lines, for replay.c (which is no fuzzer)."""
     def compile_it(source, more, libraries, counted):
-        front = "front.c"  # the engine without libc's names
-        sources = [HERE / source, *(one for one in more if getattr(one, "name", "") != front)]
         directory = build / "fuzz" if counted else tmp_path
         directory.mkdir(exist_ok=True)
         subprocess.run(
             [*(COUNTED if counted else SANITIZED), "-w", "-g", "-D_GNU_SOURCE", "-DINET", "-DINET6",
-             f"-I{ROOT}/userland", "-o", directory / f"{tmp_path.name}.target", *sources,
+             "-o", directory / f"{tmp_path.name}.target", HERE / source, *more,
              *libraries, "-lpthread", "-ldl"], check=True, cwd=directory)
         return directory / f"{tmp_path.name}.target"
     return compile_it
