@@ -60,6 +60,22 @@ class Process:
     def send_signal(self, number):
         self.process.send_signal(number)
 
+    def await_table(self, name, pattern):
+        """Waits until the pattern matches this table of the kernel's in /proc/net, as it is in the program's network."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            with open(f"/proc/{self.pid}/net/{name}", encoding="ascii") as file:
+                if re.search(pattern, table := file.read()):
+                    return
+            if time.monotonic() > deadline_s:
+                raise Failure(f"{self}: {name} is after {PATIENCE_S} s still: {table.strip()}")
+            time.sleep(0.02)
+
+    def stop(self):
+        """Stops it. Returns when it has stopped: a call that waits for data, and finds some, would still take them."""
+        self.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def stop_in_pause(self, pause_s):
         """Stops it while it pauses, which it does for so long after each line: then nothing is under way that this
         process has sent or waits for, however busy the machine is. SIGCONT lets it go on.
@@ -115,14 +131,6 @@ class Host:
         server = self.start(program, *options, PORT)
         server.await_line("Listening on port")
         return server
-
-    def await_state(self, pattern, *words):
-        """Returns when what this command prints matches the pattern."""
-        deadline_s = time.monotonic() + PATIENCE_S
-        while not re.search(pattern, printed := run("ip", "netns", "exec", self.namespace, *words)):
-            if time.monotonic() > deadline_s:
-                raise Failure(f"{' '.join(words)}: after {PATIENCE_S} s still not as it should be: {printed.strip()}")
-            time.sleep(0.05)
 
     def read_sysctl(self, name):
         """Reads a setting of the kernel, as this host has it."""

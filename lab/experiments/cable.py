@@ -28,7 +28,7 @@ def cut_cable(lab, protocol):
     with lab.network(protocol, links=2) as network:
         for host in (network.client, network.server):
             host.set_sysctl("net.sctp.rto_initial", RTO_INITIAL_MS)
-        network.server.start_server(lab.program("server", protocol))
+        server = network.server.start_server(lab.program("server", protocol))
         settings = {name: network.client.read_sysctl(name) for name in ("net.sctp.rto_min", "net.sctp.rto_initial")}
         with network.capture(lab.capture_path(protocol)):
             client = network.client.start(lab.program("client", protocol), "-v", "-i", PAUSE_S, "-c", MESSAGES,
@@ -36,8 +36,8 @@ def cut_cable(lab, protocol):
             client.await_line(f"Sending message {CUT_AFTER - 1} ")
             client.stop_in_pause(PAUSE_S)
             if protocol == "sctp":
-                for host in (network.client, network.server):
-                    host.await_state(ALL_PATHS_PROVEN, "cat", "/proc/net/sctp/remaddr")
+                for process in (client, server):
+                    process.await_table("sctp/remaddr", ALL_PATHS_PROVEN)
             _, cut_s = network.cut(1)
             client.send_signal(signal.SIGCONT)
             return dict(client.finish(), cut_s=cut_s, settings=settings)

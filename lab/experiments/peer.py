@@ -13,7 +13,8 @@ LONG = False
 PROTOCOLS = ("sctp", "tcp")
 PAUSE_S = 1
 PATIENCE_S = 5
-MESSAGE_UNREAD = r"ESTAB +[1-9]"
+MESSAGE_UNREAD = {"sctp": ("sctp/assocs", r"(?m)^ *\w+ +\w+ +(\d+ +){6}[1-9]"),  # RX_QUEUE
+                  "tcp": ("tcp", r" 01 \w{8}:(?!0{8})")}  # rx_queue of what is established, in hexadecimal digits
 ENDINGS = {
     "stopped": "the server was stopped with Ctrl-C",
     "killed": "the server was killed with -9 while idle",
@@ -39,9 +40,9 @@ def lose_server(lab, protocol, ending):
             client.await_line("Sending message 1 ")
             client.stop_in_pause(PAUSE_S)
             if ending == "killed-busy":
-                server.send_signal(signal.SIGSTOP)
+                server.stop()
                 client.send_signal(signal.SIGCONT)
-                network.server.await_state(MESSAGE_UNREAD, "ss", "-Hn", "--sctp", "--tcp")
+                server.await_table(*MESSAGE_UNREAD[protocol])
             gone_s = time.time()
             if ending == "vanished":
                 network.cut(1)
