@@ -5,6 +5,7 @@ own tools, which need none. Run by root, the tests have a network of their own, 
 """
 import contextlib
 import ctypes
+import functools
 import os
 import pathlib
 import random
@@ -166,9 +167,8 @@ def find_stacks(udp_port):
     found, network = [], os.readlink("/proc/self/ns/net")
     for directory in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            words = (directory / "cmdline").read_bytes().split(b"\0")
-            if words[0].endswith(b"sctp-stack") and words[1:2] == [str(udp_port).encode()] and (
-                    os.readlink(directory / "ns/net") == network):
+            command = (directory / "cmdline").read_bytes()  # under memcheck, too
+            if command.endswith(f"sctp-stack\0{udp_port}\0".encode()) and os.readlink(directory / "ns/net") == network:
                 found.append(int(directory.name))
     return found
 
@@ -180,7 +180,7 @@ def reports(tmp_path_factory):
 
 
 def read_reports(directory):
-    return "\n".join(path.read_text(errors="backslashreplace") for path in sorted(directory.iterdir()))
+    return "".join(path.read_text(errors="backslashreplace") for path in sorted(directory.iterdir()))
 
 
 @pytest.fixture(autouse=True)
@@ -189,11 +189,26 @@ def no_reports(reports):
     assert read_reports(reports) == ""
 
 
+@pytest.fixture(scope="session")
+def checked_stack(stack, environment, reports, build, pytestconfig):
+    """With --valgrind, a stack under memcheck serves all tests: a socket that stays open holds it."""
+    if stack != "usrsctp" or not pytestconfig.getoption("valgrind"):
+        yield lambda: None
+        return
+    launch_stack(build, environment["SCTP_UDP_PORT"], Program, [*VALGRIND[:-1], f"--log-file={reports}/valgrind.%p"])
+    holder = Program([build / "userland/withusrsctp", sys.executable, "-c",
+                      "import socket, sys; kept = socket.socket(2, 1, 132); print('open', flush=True); sys.stdin.read()"],
+                     env=environment, stdin=subprocess.PIPE)
+    assert holder.read_line() == "open\n"
+    yield holder.end
+
+
 @pytest.fixture(scope="session", autouse=True)
-def the_stack_ends(stack, environment, reports):
-    """A second after the last socket and association; only then does LeakSanitizer look."""
+def the_stack_ends(stack, environment, reports, checked_stack):
+    """A second after the last socket and association; only then does a checker look for leaks."""
     yield
     if stack == "usrsctp":
+        checked_stack()
         deadline = time.monotonic() + PATIENCE_S
         while find_stacks(environment["SCTP_UDP_PORT"]):
             assert time.monotonic() < deadline, "the stack does not end"
@@ -244,17 +259,21 @@ def start(environment):
         witnesses.remove(program)
 
 
+def launch_stack(build, udp_port, start, prefix=()):
+    """As the first socket does (userland/protocol.h), but start() may have its own ideas of environment and so on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"\0sctp/{os.geteuid()}/{udp_port}")
+        listener.listen(99)
+        start([*prefix, build / "userland/sctp-stack", udp_port], pass_fds=(3,),
+              preexec_fn=lambda: os.dup2(listener.fileno(), 3))
+
+
 @pytest.fixture
 def start_stack(start, build):
-    """Starts a stack as the first socket does (userland/protocol.h), but with a prefix or an environment of its own, and
-    a UDP port that nobody else has. Returns the port."""
-    def start_it(prefix=(), env=()):
+    """Starts a stack with an environment of its own, and a UDP port that nobody else has. Returns the port."""
+    def start_it(env):
         udp_port = find_udp_port()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            listener.bind(f"\0sctp/{os.geteuid()}/{udp_port}")
-            listener.listen(99)
-            start([build / "userland/sctp-stack", udp_port], prefix, env, preexec_fn=lambda: os.dup2(listener.fileno(), 3),
-                  pass_fds=(3,))
+        launch_stack(build, udp_port, functools.partial(start, env=env))
         return udp_port
     return start_it
 
