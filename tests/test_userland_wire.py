@@ -167,13 +167,17 @@ for client, message in ((plain, b"plain"), (marked, b"marked")):
 """
 
 
-def test_packets_are_as_their_socket_wishes(start, build, own_network, capture):
+def test_packets_are_as_their_socket_wishes(start, build, own_network, capture, tmp_path):
     captured = capture("udp port 9899", udp_port=None, last="ip[40] == 6")  # closed at the end, with unread data or not
     status, _, errors = start([sys.executable, "-c", WISHES + "marked.setsockopt(1, 13, struct.pack('ii', 1, 0))"],
-                              [build / "userland" / "withusrsctp"], env={"SCTP_UDP_PORT": "9899"}).finish()
+                              [build / "userland" / "withusrsctp"],
+                              env={"SCTP_UDP_PORT": "9899", "SCTP_CAPTURE": tmp_path / "own.pcapng"}).finish()
     assert (status, errors) == (0, "")
     captured.stop()
-    packets = captured.read("ip.dsfield", "ip.ttl", "data.data", only="sctp.chunk_type == 0")
+    wishes = "ip.dsfield", "ip.ttl", "data.data"
+    packets = captured.read(*wishes, only="sctp.chunk_type == 0")
     seen = [(int(dsfield, 16) & 0xfc, int(ttl), bytes.fromhex(data).decode())
             for (dsfield, *_), (ttl, *_), (data, *_) in packets]
     assert seen == [(0, 64, "plain"), (0x28, 64, "plain, with DSCP"), (0x48, 33, "marked"), (0x28, 33, "marked, with DSCP")]
+    captured.path = tmp_path / "own.pcapng"
+    assert captured.read(*wishes, only="sctp.chunk_type == 0") == packets

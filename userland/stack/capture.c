@@ -177,14 +177,14 @@ struct heads {
 };
 
 static size_t put_ipv4(unsigned char *to, const struct address *source,
-                       const struct address *destination, size_t payload, uint8_t tos)
+                       const struct address *destination, size_t payload, uint8_t tos, uint8_t hops)
 {
     struct iphdr ip = {.version = 4,
                        .ihl = sizeof ip / 4,
                        .tos = tos,
                        .tot_len = htons((uint16_t)(sizeof ip + payload)),
                        .frag_off = htons(IP_DF),
-                       .ttl = HOPS,
+                       .ttl = hops,
                        .protocol = IPPROTO_UDP};
 
     memcpy(&ip.saddr, &source->ip.s6_addr[12], sizeof ip.saddr);
@@ -195,20 +195,20 @@ static size_t put_ipv4(unsigned char *to, const struct address *source,
 }
 
 static size_t put_ipv6(unsigned char *to, const struct address *source,
-                       const struct address *destination, size_t payload, uint8_t tos)
+                       const struct address *destination, size_t payload, uint8_t tos, uint8_t hops)
 {
     struct ip6_hdr ip = {.ip6_src = source->ip, .ip6_dst = destination->ip};
 
     ip.ip6_flow = htonl(6u << 28 | (uint32_t)tos << 20);
     ip.ip6_plen = htons((uint16_t)payload);
     ip.ip6_nxt = IPPROTO_UDP;
-    ip.ip6_hlim = HOPS;
+    ip.ip6_hlim = hops;
     memcpy(to, &ip, sizeof ip);
     return sizeof ip;
 }
 
 static void put_heads(struct heads *heads, const struct address *from, const struct address *to,
-                      const void *packet, size_t size, uint8_t tos)
+                      const void *packet, size_t size, uint8_t tos, uint8_t hops)
 {
     size_t payload = sizeof(struct udphdr) + size;
     bool v4 = address_is_v4(&to->ip);
@@ -216,8 +216,8 @@ static void put_heads(struct heads *heads, const struct address *from, const str
         .source = htons(from->port), .dest = htons(to->port), .len = htons((uint16_t)payload)};
     uint32_t sum = IPPROTO_UDP + (uint32_t)payload; /* of the pseudo header, too */
 
-    heads->size = v4 ? put_ipv4(heads->bytes, from, to, payload, tos)
-                     : put_ipv6(heads->bytes, from, to, payload, tos);
+    heads->size = v4 ? put_ipv4(heads->bytes, from, to, payload, tos, hops)
+                     : put_ipv6(heads->bytes, from, to, payload, tos, hops);
     sum = add_up(sum, v4 ? &from->ip.s6_addr[12] : from->ip.s6_addr, v4 ? 4 : 16);
     sum = add_up(sum, v4 ? &to->ip.s6_addr[12] : to->ip.s6_addr, v4 ? 4 : 16);
     sum = add_up(sum, &udp, sizeof udp);
@@ -245,14 +245,14 @@ static void put_block(struct heads *heads, size_t size)
 }
 
 void capture_packet(const struct address *from, const struct address *to, const void *packet,
-                    size_t size, uint8_t tos)
+                    size_t size, uint8_t tos, uint8_t hops)
 {
     static unsigned char padding[3];
     struct heads heads;
 
     if (capture_count == 0)
         return;
-    put_heads(&heads, from, to, packet, size, tos);
+    put_heads(&heads, from, to, packet, size, tos, hops == 0 ? HOPS : hops);
     put_block(&heads, size);
     struct iovec parts[] = {{&heads.block, sizeof heads.block},
                             {heads.bytes, heads.size},

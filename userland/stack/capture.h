@@ -17,8 +17,9 @@
 int capture_to(int fd);
 bool capture_is_on(void);
 
-/* An SCTP packet that goes in UDP from one address and port to another: with all three heads. */
+/* An SCTP packet that goes in UDP from one address and port to another: with all three heads. hops
+ * is the time to live, or 0 for the usual one. */
 void capture_packet(const struct address *from, const struct address *to, const void *packet,
-                    size_t size, uint8_t tos);
+                    size_t size, uint8_t tos, uint8_t hops);
 
 #endif

@@ -376,7 +376,7 @@ static void send_packet(const struct link *link, void *packet, size_t size, uint
     if (wishes->fragments)
         discover_mtu(fd, IP_PMTUDISC_WANT);
     if (sent >= 0)
-        capture_packet(&link->local, &link->remote, packet, size, tos);
+        capture_packet(&link->local, &link->remote, packet, size, tos, (uint8_t)wishes->ttl);
 }
 
 /* The port on the wire takes the place of the inner one. */
@@ -434,14 +434,14 @@ static void refuse(const struct link *link, const struct sctp_head *init)
 struct arrival {
     struct address remote, local;
     bool has_local;
-    uint8_t tos;
+    uint8_t tos, hops;
 };
 
 static void read_control(const struct cmsghdr *head, struct arrival *arrival)
 {
     struct in6_pktinfo v6;
     struct in_pktinfo v4;
-    int tos;
+    int value;
 
     if (head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_PKTINFO) {
         memcpy(&v6, CMSG_DATA(head), sizeof v6);
@@ -454,10 +454,14 @@ static void read_control(const struct cmsghdr *head, struct arrival *arrival)
         memcpy(&arrival->local.ip.s6_addr[12], &v4.ipi_addr, sizeof v4.ipi_addr);
         arrival->has_local = true;
     } else if (head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_TCLASS) {
-        memcpy(&tos, CMSG_DATA(head), sizeof tos);
-        arrival->tos = (uint8_t)tos;
+        memcpy(&value, CMSG_DATA(head), sizeof value);
+        arrival->tos = (uint8_t)value;
     } else if (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_TOS) {
         arrival->tos = *CMSG_DATA(head);
+    } else if ((head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_HOPLIMIT) ||
+               (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_TTL)) {
+        memcpy(&value, CMSG_DATA(head), sizeof value);
+        arrival->hops = (uint8_t)value;
     }
 }
 
@@ -543,7 +547,7 @@ static void take_datagram(enum wire_side side, struct msghdr *message, unsigned 
     if (link == NULL)
         return;
     if (capture_is_on() && !sent_by_us(link))
-        capture_packet(&link->remote, &link->local, packet, size, arrival.tos);
+        capture_packet(&link->remote, &link->local, packet, size, arrival.tos, arrival.hops);
     memcpy(&head, packet, size < sizeof head ? size : sizeof head);
     if (checksum_is_right(packet, size))
         deliver(link, &head, packet, size);
@@ -634,11 +638,13 @@ static int set_options(int fd, int family)
     if (family == AF_INET6 && (set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) < 0 ||
                                set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) < 0 ||
                                set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) < 0 ||
+                               set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) < 0 ||
                                set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1) < 0))
         return -1;
     if (family == AF_INET && set_option(fd, IPPROTO_IP, IP_PKTINFO, 1) < 0)
         return -1;
     if (set_option(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 ||
+        set_option(fd, IPPROTO_IP, IP_RECVTTL, 1) < 0 ||
         set_option(fd, IPPROTO_IP, IP_RECVERR, 1) < 0)
         return -1;
     set_option(fd, SOL_SOCKET, SO_RCVBUF, UDP_BUFFER);
