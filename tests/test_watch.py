@@ -36,7 +36,7 @@ def tcp_server(start, build):
 @pytest.mark.skipif(os.geteuid() != 0, reason="capturing needs root")
 def test_live(start, build, tcp_server):
     watch = start([*WATCH, "-p", tcp_server.port])
-    while "Capture started" not in watch.read_line("stderr"):
+    while watch.read_line("stderr") != "watch: Capture started.\n":
         pass
     client = start([build / "client-tcp", "-c2", "127.0.0.1", tcp_server.port])
     assert client.finish() == (0, answers(2), "")
@@ -46,10 +46,16 @@ def test_live(start, build, tcp_server):
 
 
 def test_file(start):
-    status, output, _ = start([*WATCH, ROOT / "lab/captures/lifecycle-sctp.pcapng"]).finish()
-    assert status == 0
-    assert [" ".join(line.split()[5:7]) for line in output.splitlines()[:4]] == [
-        "SCTP INIT", "SCTP INIT_ACK", "SCTP COOKIE_ECHO", "SCTP COOKIE_ACK"]
+    """A header, and below each packet its comment; no name of a chunk stands there twice."""
+    status, output, errors = start([*WATCH, ROOT / "lab/captures/lifecycle-sctp.pcapng"]).finish()
+    header, *lines = output.splitlines()
+    assert (status, header.split("\t")[-2:], errors) == (0, ["Chunks", "Text"], "")
+    packets = [line.split()[5:] for line in lines if line[0] == " "]
+    assert packets[:4] == [["SCTP", chunk] for chunk in ("INIT", "INIT_ACK", "COOKIE_ECHO", "COOKIE_ACK")]
+    assert packets[4] == ["SCTP", "DATA", *"message 1 of 5 ......".split()]
+    comments = [line[1:] for line in lines if line[0] == "\t"]
+    assert comments[0].startswith("The client asks for an association") and comments[-1].endswith("at both ends.")
+    assert len(packets) + len(comments) == len(lines) and len(comments) >= len(packets)
 
 
 def split_blocks(pcapng):
