@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .other = ids[head[7] % 3],
                                   .level = levels[head[2] % 8],
                                   .number = (int8_t)head[3] < 0 ? (int8_t)head[3] : head[3],
-                                  .size = head[2] & 0x80 ? (uint32_t)head[7] << 24 : (uint32_t)length,
+                                  .size =
+                                      head[2] & 0x80 ? (uint32_t)head[7] << 24 : (uint32_t)length,
                                   .stream = head[7]};
         send_request(UDP_PORT, &request, data + at, length);
         if (head[1] & 8)
