@@ -129,10 +129,22 @@ def wait_until_it_has_a_socket(process):
                         for entry in os.scandir(f"/proc/{process.pid}/fd"))
 
 
+def wait_until_it_waits(process):
+    """ThreadSanitizer keeps a signal that comes before that to itself, until the call has returned."""
+    def look():
+        return re.findall(r"^(?:State|voluntary_ctxt_switches):\s+(\S+)",
+                          open(f"/proc/{process.pid}/status", encoding="ascii").read(), re.M)
+    before = None
+    while (now := look()) != before or now[0] != "S":
+        before = now
+        time.sleep(0.1)
+
+
 @SIGNALS
 def test_client_that_waits_for_a_connection(deaf_host, start_client, signal_number):
     client = start_client("-W1000", *deaf_host.address, **deaf_host.options)
     wait_until_it_has_a_socket(client.process)
+    wait_until_it_waits(client.process)
     status, output, errors = stop(client, signal_number)
     assert (status, errors) == (1, "")
     assert re.fullmatch(r"\n--- [\d.]+ port \d+ statistics ---\n"
