@@ -1,7 +1,10 @@
 """Debian's programs, unmodified, under withusrsctp."""
+import os
 import re
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -276,3 +279,81 @@ def test_perls_io_socket(run):
         my $line = <$accepted>; print $accepted uc $line; close $accepted; wait;
     """
     assert run("perl", "-e", program).finish() == (0, "HELLO FROM PERL\n", "")
+
+
+def await_listener(run, port):
+    deadline = time.monotonic() + 60
+    while f":{port} " not in run("-l").finish()[1]:
+        assert time.monotonic() < deadline
+
+
+@needs("sipp")
+def test_sipp(run, own_network, tmp_path):
+    options = ["-t", "s1", "-i", "127.0.0.1", "-nostdin", "-m", 10]
+    run("sipp", "-sn", "uas", "-p", 5060, *options, cwd=tmp_path)
+    await_listener(run, 5060)
+    client = run("sipp", "-sn", "uac", "-p", 5061, "-r", 100, *options, "127.0.0.1:5060", cwd=tmp_path)
+    assert client.finish()[0] == 0
+
+
+@needs("php")
+def test_phps_sockets(run):
+    """The extension is loaded with RTLD_DEEPBIND."""
+    program = """
+$listener = socket_create(AF_INET, SOCK_STREAM, 132);
+socket_bind($listener, "127.0.0.1", 0);
+socket_listen($listener, 1);
+socket_getsockname($listener, $address, $port);
+$client = socket_create(AF_INET, SOCK_STREAM, 132);
+socket_connect($client, $address, $port);
+$accepted = socket_accept($listener);
+socket_write($client, "hello");
+echo socket_read($accepted, 99);
+"""
+    assert run("php", "-r", program).finish() == (0, "hello", "")
+
+
+FREEDIAMETER = """
+Identity = "{name}.local";
+Realm = "local";
+Port = {port};
+SecPort = 0;
+No_TCP;
+No_IPv6;
+TLS_Cred = "{name}.crt", "{name}.key";
+TLS_CA = "ca.crt";
+ConnectPeer = "{peer}.local" {{ ConnectTo = "10.0.0.1"; Port = {peer_port}; No_TLS; }};
+"""
+
+
+def make_certificates(directory, *names):
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=directory, check=True, stderr=subprocess.DEVNULL)
+    new_key = "req", "-newkey", "rsa:2048", "-nodes"
+    openssl(*new_key, "-x509", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca")
+    for name in names:
+        openssl(*new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}.local")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
+                "-out", f"{name}.crt")
+
+
+@needs("freeDiameterd")
+def test_two_freediameters(run, own_network, tmp_path):
+    """They look for an address that is not loopback's."""
+    make_certificates(tmp_path, "one", "two")
+    for name, port, peer, peer_port in ("one", 3868, "two", 3870), ("two", 3870, "one", 3868):
+        (tmp_path / f"{name}.conf").write_text(FREEDIAMETER.format(**locals()))
+    daemons = run("unshare", "-n", "sh", "-ec", """
+ip link add veth0 type veth peer name veth1
+ip address add 10.0.0.1/24 dev veth0
+ip link set lo up
+ip link set veth0 up
+ip link set veth1 up
+freeDiameterd -c one.conf &
+freeDiameterd -c two.conf""", cwd=tmp_path, start_new_session=True)
+    try:
+        for _ in range(2):
+            while "-> 'STATE_OPEN'" not in daemons.read_line():
+                pass
+    finally:
+        os.killpg(daemons.process.pid, signal.SIGKILL)

@@ -1,6 +1,7 @@
 """socket, bind, listen, accept, connect, shutdown, close, and names."""
 import errno
 import os
+import select
 import socket
 import struct
 import sys
@@ -252,6 +253,15 @@ class End(pair.Case):
         self.assertEqual(accepted.recv(9), b"")
         with self.fails(errno.EPIPE):
             accepted.send(b"x")
+
+    def test_shutdown_after_the_end(self):
+        for linger in (bytes(8), ABORT):
+            accepted, client = self.pair()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            client.close()
+            self.assertTrue(pair.poll((accepted, select.POLLIN), timeout_s=pair.PATIENCE_S))
+            accepted.shutdown(socket.SHUT_RDWR)
+            accepted.shutdown(socket.SHUT_RDWR)
 
     def test_shutdown_of_an_unconnected_socket(self):
         with self.fails(errno.ENOTCONN):

@@ -782,7 +782,8 @@ static int shutdown_unconnected(struct sock *sock, int how)
 }
 
 /* SHUT_WR sends SHUTDOWN once all data is out; reading goes on until the peer's end. The program's
- * sends fail at once: that is the other direction of our end. */
+ * sends fail at once: that is the other direction of our end. After the association has ended this
+ * succeeds, too. */
 int sock_shutdown(struct sock *sock, int how)
 {
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) {
@@ -790,8 +791,7 @@ int sock_shutdown(struct sock *sock, int how)
         return -1;
     }
     sock_refresh(sock);
-    bool has_ended = sock->so == NULL && !(sock->peer_ended && !sock->shut_write);
-    if (sock->state != SOCKET_CONNECTED || has_ended)
+    if (sock->state != SOCKET_CONNECTED)
         return shutdown_unconnected(sock, how);
     if (how != SHUT_WR) {
         sock->shut_read = true;
