@@ -33,7 +33,7 @@ static void write_message(char *message);
 static int exchange_message(int fd, const char *message);
 static ssize_t receive_answer(int fd, char *answer, size_t size);
 static int check_answer(char *answer, ssize_t size);
-static void print_transport(int fd);
+static void print_transport(int fd, const char *when);
 
 static struct addrinfo *resolve_host(void);
 static double share_time_s(double deadline_ms, const struct addrinfo *left);
@@ -107,11 +107,11 @@ static int connect_to(const struct addrinfo *address, double limit_s)
 static int set_options(int fd)
 {
     const int buffer_size = options.size > 65536 ? (int)options.size : 65536;
-    const struct setting settings[] = {
-        SETTING(PROTO, NODELAY, int, 1),
-        SETTING(SOL_SOCKET, SO_SNDBUF, int, buffer_size), // SCTP takes only whole messages
-    };
-    return apply_settings(fd, settings, PROTO == IPPROTO_SCTP ? 2 : 1);
+    const struct setting both[] = {SETTING(PROTO, NODELAY, int, 1)};
+    const struct setting sctp[] = {SETTING(SOL_SOCKET, SO_SNDBUF, int, buffer_size)};
+    if (PROTO == IPPROTO_SCTP && APPLY(fd, sctp) == -1) // it takes only whole messages
+        return -1;
+    return APPLY(fd, both);
 }
 
 /* Returns 0, or -1 after saying what failed. */
@@ -127,7 +127,7 @@ static int exchange_messages(int fd)
     pause.tv_nsec = (long)((options.pause_s - (double)pause.tv_sec) * 1e9);
     int result = 0;
     if (options.verbose)
-        print_transport(fd);
+        print_transport(fd, "at the start");
     while (result == 0 && statistics.sent < options.count && interrupts == 0) {
         if (statistics.sent > 0 && options.pause_s > 0 && nanosleep(&pause, NULL) == -1)
             continue; // a signal has ended the pause
@@ -135,7 +135,7 @@ static int exchange_messages(int fd)
         result = exchange_message(fd, message);
     }
     if (options.verbose && result == 0)
-        print_transport(fd);
+        print_transport(fd, "at the end");
     free(message);
     return result;
 }
@@ -225,14 +225,14 @@ static int print_path(int fd, const struct sockaddr *address, socklen_t address_
 }
 
 /* A host can have several addresses in SCTP, and each is a path that can fail by itself. */
-static int print_association(int fd)
+static int print_association(int fd, const char *when)
 {
     struct sctp_status status = {0};
     socklen_t size = sizeof(status);
     struct sockaddr *addresses;
     if (getsockopt(fd, PROTO, SCTP_STATUS, &status, &size) == -1)
         return -1;
-    printf("SCTP: %d streams out, %d in\n", status.sstat_outstrms, status.sstat_instrms);
+    printf("SCTP %s: %d streams out, %d in\n", when, status.sstat_outstrms, status.sstat_instrms);
     int count = sctp_getpaddrs(fd, 0, &addresses), result = count == -1 ? -1 : 0;
     const char *next = (const char *)addresses; // sockaddr_in and sockaddr_in6 in a row
     for (int i = 0; i < count && result == 0; i++, next += size) {
@@ -246,15 +246,16 @@ static int print_association(int fd)
     return result;
 }
 
-static void print_transport(int fd)
+static void print_transport(int fd, const char *when)
 {
     struct tcp_info tcp;
     socklen_t size = sizeof(tcp);
-    if ((PROTO == IPPROTO_SCTP ? print_association(fd)
+    if ((PROTO == IPPROTO_SCTP ? print_association(fd, when)
                                : getsockopt(fd, PROTO, TCP_INFO, &tcp, &size)) == -1)
         complain("transport: %s", strerror(errno));
     else if (PROTO == IPPROTO_TCP)
-        printf("TCP: MSS %u bytes, smoothed RTT %.3f ms\n", tcp.tcpi_snd_mss, tcp.tcpi_rtt / 1e3);
+        printf("TCP %s: MSS %u bytes, smoothed RTT %.3f ms\n", when, tcp.tcpi_snd_mss,
+               tcp.tcpi_rtt / 1e3);
 }
 
 /* ---- What every client needs. */
@@ -284,8 +285,7 @@ static double share_time_s(double deadline_ms, const struct addrinfo *left)
 
 static int set_timeout(int fd, int name, double seconds)
 {
-    struct timeval time = {.tv_sec = (time_t)seconds};
-    time.tv_usec = (suseconds_t)((seconds - (double)time.tv_sec) * 1e6);
+    struct timeval time = {(time_t)seconds, (suseconds_t)(fmod(seconds, 1) * 1e6)};
     return setsockopt(fd, SOL_SOCKET, name, &time, sizeof(time));
 }
 

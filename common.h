@@ -64,7 +64,7 @@
 #define NO_SCTP_HINT                                                                               \
     " (no SCTP in this kernel? \"modprobe sctp\", or install libusrsctp-dev and rebuild)"
 
-/* Without it, Nagle's algorithm and the peer's delayed SACK (TCP: ACK) wait for each other. */
+/* Without NODELAY, Nagle's algorithm and the peer's delayed SACK (TCP: ACK) wait for each other. */
 #define NODELAY (PROTO == IPPROTO_SCTP ? SCTP_NODELAY : TCP_NODELAY)
 
 /* Writes a line of diagnostics in one piece, so that the lines of several threads do not mix. */
@@ -85,7 +85,7 @@ struct setting {
     {                                                                                              \
         level, name, &(const type){__VA_ARGS__}, sizeof(type)                                      \
     }
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+#define APPLY(fd, table) apply_settings(fd, table, sizeof(table) / sizeof((table)[0]))
 
 /* Returns 0, or -1 with errno from the first option that could not be set. */
 static int apply_settings(int fd, const struct setting *settings, size_t count)

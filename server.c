@@ -139,8 +139,7 @@ static void *serve_connection(void *argument)
     return NULL;
 }
 
-/* Returns 0 at the end of the connection, -1 with errno, or 1 after a read that filled the buffer.
- */
+/* Returns 0 when the connection has ended, -1 with errno, 1 when a read has filled the buffer. */
 static int answer_messages(struct connection *connection, size_t buffer_size)
 {
     char buffer[buffer_size];
@@ -158,11 +157,12 @@ static int answer_messages(struct connection *connection, size_t buffer_size)
             connection->wait_began_s = 0;
         else if (has_waited_too_long(connection))
             return -1;
-        for (; count > 0; count--)
+        for (; count > 0; count--) {
             if (send_message(connection->fd, ANSWER, ANSWER_SIZE) == 0)
                 messages_served++;
             else if (!stopping) // after end_connections, there is only something to read
                 return -1;
+        }
     } while (size < (ssize_t)buffer_size);
     return 1;
 }
@@ -194,8 +194,8 @@ static int set_options(int fd)
         SETTING(SOL_SOCKET, SO_RCVTIMEO, struct timeval, .tv_sec = options.wait_s), // then EAGAIN
         SETTING(SOL_SOCKET, SO_SNDTIMEO, struct timeval, .tv_sec = options.wait_s),
         SETTING(PROTO, NODELAY, int, 1),
-        SETTING(IPPROTO_IPV6, IPV6_V6ONLY, int, 0), // only an IPv6 socket has this one
     };
+    const struct setting ipv6[] = {SETTING(IPPROTO_IPV6, IPV6_V6ONLY, int, 0)};
     // A peer that vanishes is to be noticed within a minute. TCP asks a silent peer whether it is
     // still there only if it is told to.
     const struct setting tcp[] = {
@@ -204,18 +204,17 @@ static int set_options(int fd)
         SETTING(IPPROTO_TCP, TCP_KEEPINTVL, int, 10),
         SETTING(IPPROTO_TCP, TCP_USER_TIMEOUT, int, 50000),
     };
-    // SCTP sends heartbeats by itself, but takes minutes to give up. Here it gives up after six
-    // losses in a row, at most 4 s apart: that seldom happens, even on a bad link.
+    // SCTP sends heartbeats by itself, but takes minutes to give up. Here about six losses in a row
+    // suffice: seldom, even on a bad link. Heartbeats are 3 s and an RTO (at most 4 s) apart.
     const struct setting sctp[] = {
         SETTING(IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, struct sctp_paddrparams,
                 .spp_flags = SPP_HB_ENABLE, .spp_hbinterval = 3000),
         SETTING(IPPROTO_SCTP, SCTP_RTOINFO, struct sctp_rtoinfo, .srto_max = 4000),
         SETTING(IPPROTO_SCTP, SCTP_ASSOCINFO, struct sctp_assocparams, .sasoc_asocmaxrxt = 6),
     };
-    if (apply_settings(fd, both, COUNT(both) - (options.ipv6 ? 0 : 1)) == -1)
+    if (APPLY(fd, both) == -1 || (options.ipv6 && APPLY(fd, ipv6) == -1))
         return -1;
-    return PROTO == IPPROTO_TCP ? apply_settings(fd, tcp, COUNT(tcp))
-                                : apply_settings(fd, sctp, COUNT(sctp));
+    return PROTO == IPPROTO_TCP ? APPLY(fd, tcp) : APPLY(fd, sctp);
 }
 
 /* ---- What every server with threads needs. */
@@ -277,7 +276,8 @@ static void end_connection(struct connection *connection)
 
 /*
  * SHUT_WR sends SHUTDOWN (TCP: FIN). The threads then read on until the peers have ended, too: a
- * close with unread data would send ABORT (TCP: RST). SHUT_RDWR no longer waits for the peers.
+ * close with unread data would send ABORT (TCP: RST). The peers have 400 ms for that. SHUT_RDWR no
+ * longer waits for them, and leaves the threads 100 ms to end.
  */
 static void end_connections(void)
 {

@@ -11,8 +11,8 @@ STATISTICS = (r"--- {host} port {port} statistics ---\n"
               r"{sent} messages sent, {answered} answered, time (\d+)ms\n"
               r"rtt min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/([\d.]+) ms\n")
 TRANSPORT = {
-    "tcp": r"TCP: MSS \d+ bytes, smoothed RTT \d+\.\d{3} ms\n",
-    "sctp": r"SCTP: \d+ streams out, \d+ in\n"
+    "tcp": r"TCP at the {}: MSS \d+ bytes, smoothed RTT \d+\.\d{{3}} ms\n",
+    "sctp": r"SCTP at the {}: \d+ streams out, \d+ in\n"
             r"(Path to [\d.]+: active, RTO \d+ ms, MTU \d+ bytes\n)+",
 }
 TRANSPORT["usrsctp"] = TRANSPORT["sctp"]
@@ -45,7 +45,7 @@ def test_verbose_tells_what_the_transport_negotiated(server, run_client, stack):
     status, output, errors = run_client("-v", "-c2", "127.0.0.1", server.port)
     assert (status, errors) == (0, "")
     assert re.fullmatch(
-        TRANSPORT[stack] + re.escape(answers(2)) + TRANSPORT[stack]
+        TRANSPORT[stack].format("start") + re.escape(answers(2)) + TRANSPORT[stack].format("end")
         + STATISTICS.format(host="127.0.0.1", port=server.port, sent=2, answered=2), output)
 
 

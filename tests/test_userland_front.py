@@ -41,14 +41,14 @@ def last_line(text):
 def test_help(start, command):
     status, output, errors = start([command, "-h"]).finish()
     assert (status, errors) == (0, "")
-    assert output.startswith("usage: withusrsctp [-hl] COMMAND [ARGUMENT]...\n")
+    assert output.startswith("usage: withusrsctp COMMAND [ARGUMENT]... | -h | -l\n")
     assert "SCTP_UDP_PORT" in output and "9899" in output
 
 
 @pytest.mark.parametrize("arguments, status, complaint", [
-    ([], 2, "usage: withusrsctp [-hl] COMMAND [ARGUMENT]...\n"),
+    ([], 2, "usage: withusrsctp COMMAND [ARGUMENT]... | -h | -l\n"),
     (["-x", "true"], 2, "withusrsctp: -x: unknown option\n"
-                        "usage: withusrsctp [-hl] COMMAND [ARGUMENT]...\n"),
+                        "usage: withusrsctp COMMAND [ARGUMENT]... | -h | -l\n"),
     (["/no/such/command"], 127, "withusrsctp: /no/such/command: command not found\n"),
 ])
 def test_misuse(start, command, arguments, status, complaint):
