@@ -239,31 +239,31 @@ static int ask_in_child(void *argument)
 static void ask_without_descriptor(struct question *question)
 {
     _Alignas(16) char child_stack[CHILD_STACK_SIZE];
-    sigset_t all, before;
+    sigset_t before;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    block_signals(&before);
     question->error = EMFILE;
     pid_t child =
         clone(ask_in_child, child_stack + sizeof(child_stack), CLONE_VM | CLONE_VFORK, question);
     if (child != -1)
         while (syscall(SYS_wait4, child, NULL, __WCLONE, NULL) == -1 && errno == EINTR)
             continue;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    restore_signals(&before);
 }
 
 /* The stack has ended, or lost the socket: that is what a reset looks like. */
+static bool stack_was_lost;
+
 static int lost(void)
 {
-    static bool said;
     int error = errno;
 
     if (error != ECONNREFUSED && error != EPIPE && error != ENOTCONN && error != ECONNRESET)
         return -1;
-    if (!said)
+    if (!stack_was_lost)
         fprintf(stderr, "%s: sctp-stack has ended: its connections are reset\n",
                 program_invocation_short_name);
-    said = true;
+    stack_was_lost = true;
     errno = ECONNRESET;
     return -1;
 }
@@ -294,9 +294,16 @@ static int find_stack(struct question *question)
 
 static int put_question(struct question *question)
 {
+    bool waits = (question->request->flags & REQUEST_WAIT) != 0;
+    sigset_t before;
+
     if (find_stack(question) == -1)
         return -1;
+    if (!waits)
+        block_signals(&before);
     ask_question(question);
+    if (!waits)
+        restore_signals(&before);
     if (question->error == EMFILE && !question->closes)
         ask_without_descriptor(question);
     errno = question->error;
@@ -471,7 +478,15 @@ int ask_to_capture(unsigned udp_port, int fd)
     return got == sizeof(reply) && reply.error == 0 ? 0 : -1;
 }
 
-int ask_for_socket(int domain, int type, unsigned udp_port)
+/* A stack that has been killed can be connected to until the kernel has closed all that it had. */
+static bool is_answered(int fd)
+{
+    struct request request = {.kind = REQUEST_SOCKNAME};
+
+    return ask(fd, &request, NULL, 0, NULL) != -1;
+}
+
+static int try_socket(int domain, int type, unsigned udp_port)
 {
     int fd = k_socket(AF_UNIX, SOCK_SEQPACKET | (type & SOCK_CLOEXEC), 0);
 
@@ -484,5 +499,18 @@ int ask_for_socket(int domain, int type, unsigned udp_port)
     int error = errno;
     k_close(fd);
     errno = error;
+    return -1;
+}
+
+int ask_for_socket(int domain, int type, unsigned udp_port)
+{
+    for (int attempts = 0; attempts < 1000; attempts++) {
+        int fd = try_socket(domain, type, udp_port);
+        if (fd == -1 || !stack_was_lost || is_answered(fd))
+            return fd;
+        k_close(fd);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    errno = ECONNRESET;
     return -1;
 }

@@ -768,10 +768,13 @@ static int take_connection(int fd, int flags, struct record_connection *connecti
                             .msg_controllen = sizeof(control)};
     int accepted;
 
-    if (reserve_descriptor(fd) == -1)
-        return -1;
-    ssize_t got =
-        LIBC(recvmsg)(fd, &record, MSG_DONTWAIT | (flags & SOCK_CLOEXEC ? MSG_CMSG_CLOEXEC : 0));
+    ssize_t got = -1;
+    sigset_t before;
+
+    block_signals(&before);
+    if (reserve_descriptor(fd) == 0)
+        got = k_recvmsg(fd, &record, MSG_DONTWAIT | (flags & SOCK_CLOEXEC ? MSG_CMSG_CLOEXEC : 0));
+    restore_signals(&before);
     if (got == -1)
         return -1;
     struct cmsghdr *head = CMSG_FIRSTHDR(&record);

@@ -115,11 +115,10 @@ static void copy_environment(char **to, size_t room)
 static int launch_stack(struct launch *launch)
 {
     _Alignas(16) char child_stacks[2 * CHILD_STACK_SIZE];
-    sigset_t all, before;
+    sigset_t before;
 
     launch->child_stack = child_stacks;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    block_signals(&before);
     pid_t child =
         clone(become_parent, child_stacks + sizeof(child_stacks), CLONE_VM | CLONE_VFORK, launch);
     if (child == -1)
@@ -127,7 +126,7 @@ static int launch_stack(struct launch *launch)
     else
         while (syscall(SYS_wait4, child, NULL, __WCLONE, NULL) == -1 && errno == EINTR)
             continue;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    restore_signals(&before);
     errno = launch->error;
     return launch->error == 0 ? 0 : -1;
 }

@@ -4,6 +4,7 @@
 #define FRONT_SYSTEM_H
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -61,6 +62,20 @@ static inline ssize_t k_recvmsg(int fd, struct msghdr *message, int flags)
 static inline int k_fcntl(int fd, int command, long argument)
 {
     return (int)syscall(SYS_fcntl, fd, command, argument);
+}
+
+/* Where a handler that does not return (siglongjmp) would leave something behind. */
+static inline void block_signals(sigset_t *before)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
+static inline void restore_signals(const sigset_t *before)
+{
+    pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 #endif
