@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import answers, flood_text
+from conftest import PATIENCE_S, answers, flood_text
 from test_client import match_statistics, start_serving
 
 SIGNALS = pytest.mark.parametrize("signal_number", (
@@ -134,8 +134,9 @@ def wait_until_it_waits(process):
     def look():
         return re.findall(r"^(?:State|voluntary_ctxt_switches):\s+(\S+)",
                           open(f"/proc/{process.pid}/status", encoding="ascii").read(), re.M)
-    before = None
+    before, deadline = None, time.monotonic() + PATIENCE_S
     while (now := look()) != before or now[0] != "S":
+        assert time.monotonic() < deadline, now
         before = now
         time.sleep(0.1)
 
