@@ -141,6 +141,7 @@ try:
     {WAITERS[name].replace(chr(10), chr(10) + "    ")}
 except OSError as error:
     print(errno.errorcode[error.errno], flush=True)
+sys.stdin.readline()
 listener, client = new(), new()
 listener.bind(("127.0.0.1", 0))
 listener.listen(1)
@@ -154,6 +155,8 @@ print(listener.accept()[0].recv(9), flush=True)
     os.kill(stack, signal.SIGKILL)
     expected = {"ECONNRESET\n", "EPIPE\n", "ECONNREFUSED\n"} if name in ("connect", "send") else {"ECONNRESET\n"}
     assert program.read_line() in expected
+    wait_until(lambda: stack not in find_stacks(port), "it survives SIGKILL")  # its address is closed last
+    program.process.stdin.write(b"\n")
     assert program.read_line() == "b'works'\n"
     status, _, errors = program.finish()
     assert status == 0 and errors in ("", ENDED.format(os.path.basename(sys.executable))), errors
