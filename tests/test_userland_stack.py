@@ -44,6 +44,11 @@ def wait_until(condition, what):
     return result
 
 
+def find_stack(port):
+    """Its program goes on when exec has begun, a moment before the command line can be read."""
+    return wait_until(lambda: find_stacks(port), "there is no stack")[0]
+
+
 def descriptors(pid):
     return sorted(os.readlink(path) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir())
 
@@ -53,7 +58,7 @@ def descriptors(pid):
 def test_it_comes_with_the_first_socket_and_goes_after_the_last(python, port):
     program = python(HOLD)
     assert program.read_line() == "open\n"
-    stack, = find_stacks(port)
+    stack = find_stack(port)
     wait_until(lambda: os.readlink(f"/proc/{stack}/cwd") == "/", "it stays in its program's directory")
     assert os.getsid(stack) == stack
     held = [name for name in descriptors(stack) if not re.match(r"socket:|anon_inode:\[event", name)]
@@ -150,7 +155,7 @@ client.send(b"works")
 print(listener.accept()[0].recv(9), flush=True)
 """)
     assert program.read_line() == "waiting\n"
-    stack, = find_stacks(port)
+    stack = find_stack(port)
     time.sleep(chance.random() * 0.02)  # in the middle of something
     os.kill(stack, signal.SIGKILL)
     expected = {"ECONNRESET\n", "EPIPE\n", "ECONNREFUSED\n"} if name in ("connect", "send") else {"ECONNRESET\n"}
@@ -186,7 +191,7 @@ def test_a_crash_is_reported(python, build, port, reports):
     """What the other tests rely on: it is this build's stack, and its sanitizer speaks up."""
     program = python(HOLD)
     assert program.read_line() == "open\n"
-    stack, = find_stacks(port)
+    stack = find_stack(port)
     assert os.readlink(f"/proc/{stack}/exe") == str(build / "userland/sctp-stack")
     if has_sanitizers(build):
         maps = pathlib.Path(f"/proc/{stack}/maps").read_text()
@@ -206,7 +211,7 @@ def test_random_requests_and_records(start, python, port, start_server, start_cl
     env = {"SCTP_UDP_PORT": port}
     server = start_server(env=env)
     assert start_client("-c1", "127.0.0.1", server.port, env=env).finish()[0] == 0
-    stack, = find_stacks(port)
+    stack = find_stack(port)
     before = len(descriptors(stack)) + 1  # a request may have given it a file for its packets
     steady = start_client("-qW60", f"-c{scale(50, 3000)}", "-i0.02", "127.0.0.1", server.port, env=env)
     fuzzer = start([sys.executable, FUZZ / "requests.py", port, chance.randrange(1 << 32), scale(500, 50_000)])
@@ -292,7 +297,7 @@ def test_nothing_is_leaked(python, port):
     """In the program, nor in the stack."""
     holder = python(HOLD)
     assert holder.read_line() == "open\n"
-    stack, = find_stacks(port)
+    stack = find_stack(port)
     first = python(CHURN)  # opens what stays open: UDP, epoll
     assert first.read_line() == "done\n"
     assert first.finish()[0] == 0
@@ -310,7 +315,7 @@ def test_the_stacks_descriptors_run_out(python, port):
     holder = python(LISTEN + "print(listener.getsockname()[1], flush=True)\n"
                     "accepted = listener.accept()[0]\nprint(accepted.recv(9), flush=True)")
     number = int(holder.read_line())
-    stack, = find_stacks(port)
+    stack = find_stack(port)
     usual = resource.prlimit(stack, resource.RLIMIT_NOFILE)
     resource.prlimit(stack, resource.RLIMIT_NOFILE, (len(descriptors(stack)), usual[1]))
     connect = SOCKET + f"client = new()\nclient.connect(('127.0.0.1', {number}))\nclient.send(b'hello')"
