@@ -22,7 +22,6 @@
 
 #define ROUTE_MS 1000 /* a route is asked for again after that */
 #define BATCH 16
-#define ROUNDS 8 /* in a row; then others have their turn */
 #define ERRORS 256
 #define DATAGRAM_SIZE 65536
 #define UDP_BUFFER (4 * 1024 * 1024) /* as much of it as net.core.rmem_max lets us have */
@@ -589,8 +588,7 @@ static void read_errors(int fd)
     }
 }
 
-/* True if there may be more. */
-static bool receive_batch(int fd, enum wire_side side)
+static void receive_batch(int fd, enum wire_side side)
 {
     static struct mmsghdr messages[BATCH];
     static struct iovec vectors[BATCH];
@@ -610,20 +608,15 @@ static bool receive_batch(int fd, enum wire_side side)
     int count = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++)
         take_datagram(side, &messages[i].msg_hdr, packets[i], messages[i].msg_len);
-    return count == BATCH || (count < 0 && errno != EAGAIN); /* an error that ICMP reported */
 }
 
 static void receive(struct watch *watch, uint32_t events)
 {
     enum wire_side side = watch == &sides[WIRE_LISTEN].watch ? WIRE_LISTEN : WIRE_CONNECT;
-    int rounds = 0;
 
     if (events & EPOLLERR)
         read_errors(watch->fd);
-    while (rounds < ROUNDS && receive_batch(watch->fd, side))
-        rounds++;
-    if (rounds == ROUNDS)
-        loop_change(watch, EPOLLIN); /* tells of what is there, in the next turn */
+    receive_batch(watch->fd, side);
 }
 
 /* ---- the UDP sockets */
@@ -676,7 +669,7 @@ static int open_udp(enum wire_side side, int family)
         return -1;
     sides[side].watch = watch;
     if (set_options(fd, family) < 0 || bind_udp(fd, family, &port) < 0 ||
-        loop_watch(&sides[side].watch, EPOLLIN) < 0) {
+        loop_watch(&sides[side].watch, EPOLLIN | LOOP_AGAIN) < 0) {
         int error = errno;
         close(fd);
         sides[side].watch.fd = -1;
