@@ -23,7 +23,8 @@ from programs import PATIENCE_S, Peer, Program, Watched, answers  # noqa: F401 -
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 IPPROTO_SCTP = 132
 VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full",
-            "--errors-for-leak-kinds=definite", "--show-leak-kinds=definite", "--track-fds=yes"]
+            "--errors-for-leak-kinds=definite", "--show-leak-kinds=definite", "--child-silent-after-fork=yes",
+            f"--suppressions={ROOT}/tests/memcheck.supp", "--track-fds=yes"]
 
 
 def pytest_addoption(parser):
