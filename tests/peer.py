@@ -57,6 +57,7 @@ class Commands:
     def flood(self, text, seconds):
         """Sends without ever reading, until it blocks for so long or the peer has enough."""
         self.sock.settimeout(seconds)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the least there can be
         sent = 0
         try:
             while True:

@@ -77,6 +77,8 @@ struct sock {
     struct sock *pending_next;
     int pending_fd; /* the program's end, of one that is pending; else -1 */
 
+    unsigned usual_size;               /* of the program's messages */
+    bool has_small_buffer;             /* for them, in usrsctp */
     struct held *to_program, *to_peer; /* what one side could not take yet (transfer.c) */
     struct control *waiter;            /* who waits for connect, or for the end (control.c) */
     uint64_t linger_until_ns;

@@ -17,6 +17,8 @@
 #define PIECE_MAX 200000 /* of a message with a head: so much fits into a record at once */
 #define BATCH 64
 #define RECORDS 8
+#define SMALL_SIZE 512
+#define SMALL_BUFFER 16384
 
 struct held {
     struct held *next; /* to the peer; what is to go to the program is in one piece */
@@ -98,6 +100,22 @@ static ssize_t send_record(struct sock *sock, const unsigned char *bytes, size_t
                          sizeof(info), SCTP_SENDV_SPA, 0);
 }
 
+/* Each message costs some hundred bytes of memory beside its own, which usrsctp does not count but
+ * Linux does (net/sctp/socket.c, sctp_wspace). So the buffer for messages that are small on average
+ * is smaller, and has its size again for the first that needs it. */
+static void fit_buffer(struct sock *sock, size_t size)
+{
+    sock->usual_size =
+        (sock->usual_size * 7 + (unsigned)(size < SMALL_SIZE ? size : SMALL_SIZE)) / 8;
+    bool small = sock->usual_size < SMALL_SIZE / 2 && size < SMALL_BUFFER / 2;
+    if (small == sock->has_small_buffer)
+        return;
+    int room = small ? SMALL_BUFFER : sock->options.send_buffer;
+    if (room <= sock->options.send_buffer &&
+        usrsctp_setsockopt(sock->so, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) == 0)
+        sock->has_small_buffer = small;
+}
+
 /* Has usrsctp room again, and not only for a byte? A probe of a closed window frees so much. */
 static bool has_room(struct sock *sock)
 {
@@ -112,6 +130,7 @@ static bool pass_on(struct sock *sock, const unsigned char *bytes, size_t size)
         return true;
     if (!sock->measured)
         handshake_measure_again(sock);
+    fit_buffer(sock, size);
     return send_record(sock, bytes, size) >= 0 || errno != EWOULDBLOCK;
 }
 
