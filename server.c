@@ -67,6 +67,7 @@ int main(int argc, char *argv[])
         return EXIT_FAILURE;
     sigwait(&signals, &signal_number);
     end_connections();
+    close(listener);
     printf("Served %lu connections, %lu messages.\n", connections_served, messages_served);
     return close_output(EXIT_SUCCESS);
 }
