@@ -31,6 +31,10 @@ def run(*words, lines=()):
     return done.stdout
 
 
+class Missed(Failure):
+    """The machine was too busy to do something at the right moment: the experiment can be tried again."""
+
+
 class Process:
     """A started program. Times are in seconds since 1970, as those of captured packets are."""
 
@@ -84,7 +88,10 @@ class Process:
         while True:
             while not select.select([self.process.stdout], [], [], pause_s / 10)[0]:
                 empty_s = time.monotonic()  # so the next line, and its pause, come later
-            self.await_line("")
+            try:
+                self.await_line("")
+            except Failure as failure:
+                raise Missed(str(failure)) from None
             self.send_signal(signal.SIGSTOP)
             if time.monotonic() - empty_s < pause_s:
                 return
