@@ -51,7 +51,8 @@ def test_no_raw_socket_is_opened(start, build):
         pytest.skip("needs strace")
     program = EXCHANGE.format(family="AF_INET", host="127.0.0.1")
     trace = start(["strace", "-f", "-e", "trace=socket", "-o", "/dev/stdout",
-                   build / "userland" / "withusrsctp", sys.executable, "-c", program])
+                   build / "userland" / "withusrsctp", sys.executable, "-c", program],
+                  env={"SCTP_UDP_PORT": find_udp_port()})  # so that the stack is its own, and traced with it
     status, output, _ = trace.finish()
     assert status == 0 and "SOCK_DGRAM" in output
     assert not re.search(r"AF_INET6?, SOCK_RAW", output)
