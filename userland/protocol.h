@@ -20,6 +20,7 @@
 
 #define PROTOCOL_STACK_FORMAT "sctp/%u/%u"
 #define PROTOCOL_SOCKET_FORMAT PROTOCOL_STACK_FORMAT "/%c/%016llx"
+#define PROTOCOL_SOCKET_SCAN PROTOCOL_STACK_FORMAT "/%c/%llx" /* the same, for scanf */
 #define PROTOCOL_UDP_PORT 9899 /* registered for SCTP in UDP (RFC 6951) */
 
 /*

@@ -71,32 +71,24 @@ static int read_name(int fd, unsigned *uid, unsigned *udp_port, uint64_t *id)
         size <= offsetof(struct sockaddr_un, sun_path) || address.sun_path[0] != '\0')
         return -1;
     ((char *)&address)[size] = '\0';
-    if (sscanf(address.sun_path + 1, "sctp/%u/%u/%c/%llx", uid, udp_port, &family, &number) != 4)
+    if (sscanf(address.sun_path + 1, PROTOCOL_SOCKET_SCAN, uid, udp_port, &family, &number) != 4)
         return -1;
     *id = number;
     return 0;
 }
 
-uint64_t id_of(int fd)
+uint64_t id_of(int fd, unsigned *udp_port)
 {
-    unsigned uid, udp_port;
-    uint64_t id;
+    unsigned uid, port = 0;
+    uint64_t id = 0;
     int saved = errno;
 
-    int result = read_name(fd, &uid, &udp_port, &id);
+    if (read_name(fd, &uid, &port, &id) == -1)
+        id = 0;
+    if (udp_port != NULL)
+        *udp_port = port;
     errno = saved;
-    return result == 0 ? id : 0;
-}
-
-unsigned udp_port_of(int fd)
-{
-    unsigned uid, udp_port;
-    uint64_t id;
-    int saved = errno;
-
-    int result = read_name(fd, &uid, &udp_port, &id);
-    errno = saved;
-    return result == 0 ? udp_port : 0;
+    return id;
 }
 
 /* ---- one question */

@@ -44,8 +44,7 @@ LOCAL int ask_for_socket(int domain, int type, unsigned udp_port);
 /* SCTP_CAPTURE: the stack writes every packet into that open file, too. 0, or -1 with errno. */
 LOCAL int ask_to_capture(unsigned udp_port, int fd);
 
-/* The socket's ID, and the UDP port of its stack; 0 where it has none. */
-LOCAL uint64_t id_of(int fd);
-LOCAL unsigned udp_port_of(int fd);
+/* The socket's ID, or 0; and the UDP port of its stack, unless udp_port is NULL. Keeps errno. */
+LOCAL uint64_t id_of(int fd, unsigned *udp_port);
 
 #endif

@@ -242,7 +242,8 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict size, int
  * poll tells of the error. It can connect again: a new one takes its place. */
 static int replace_socket(int fd)
 {
-    struct request request = {.kind = REQUEST_REPLACE, .other = id_of(fd)};
+    unsigned stack_port;
+    struct request request = {.kind = REQUEST_REPLACE, .other = id_of(fd, &stack_port)};
     struct request name = {.kind = REQUEST_SOCKNAME};
     struct sockaddr_storage address;
     struct answer answer = {&address, sizeof(address)};
@@ -251,7 +252,7 @@ static int replace_socket(int fd)
     if (ask(fd, &name, NULL, 0, &answer) == -1)
         return -1;
     int fresh =
-        ask_for_socket(address.ss_family, status & O_NONBLOCK ? SOCK_NONBLOCK : 0, udp_port_of(fd));
+        ask_for_socket(address.ss_family, status & O_NONBLOCK ? SOCK_NONBLOCK : 0, stack_port);
     if (fresh == -1)
         return -1;
     int result = ask(fresh, &request, NULL, 0, NULL);

@@ -243,7 +243,7 @@ static ssize_t send_record(int fd, const struct msghdr *message, const struct se
         return -1;
     }
     head.magic = HEAD_MAGIC;
-    head.id = id_of(fd);
+    head.id = id_of(fd, NULL);
     parts[0] = (struct iovec){&head, sizeof(head)};
     record.msg_iovlen = 1 + skip_parts(message, 0, parts + 1);
     ssize_t sent = LIBC(sendmsg)(fd, &record, flags);
@@ -501,7 +501,8 @@ static ssize_t receive_plain(int fd, int *marks, struct msghdr *message, size_t 
 
 static bool is_head(int fd, const struct record_head *head, ssize_t size)
 {
-    return size >= (ssize_t)sizeof(*head) && head->magic == HEAD_MAGIC && head->id == id_of(fd);
+    return size >= (ssize_t)sizeof(*head) && head->magic == HEAD_MAGIC &&
+           head->id == id_of(fd, NULL);
 }
 
 /* Looks at the head of the record, and at as much of its message as there is room for behind the

@@ -475,7 +475,7 @@ static bool read_socket_name(int fd, int *family, uint64_t *id)
         size <= offsetof(struct sockaddr_un, sun_path) + 1)
         return false;
     ((char *)&name)[size] = '\0';
-    if (sscanf(name.sun_path + 1, "sctp/%u/%u/%c/%llx", &uid, &udp_port, &digit, &number) != 4)
+    if (sscanf(name.sun_path + 1, PROTOCOL_SOCKET_SCAN, &uid, &udp_port, &digit, &number) != 4)
         return false;
     *family = digit == '4' ? AF_INET : AF_INET6;
     *id = number;
