@@ -26,6 +26,9 @@ void loop_on_wake(void (*function)(void));
 /* events: EPOLLIN, EPOLLOUT, LOOP_AGAIN; hang-ups are always told. 0, or -1 with errno. */
 int loop_watch(struct watch *watch, uint32_t events);
 int loop_change(struct watch *watch, uint32_t events);
+/* There is something to read for that watch: without a look, its function is called in the next round
+ * (and must bear it if there is nothing). */
+void loop_expect(struct watch *watch);
 /* Before its fd is closed, which is the end for epoll. Events that are already under way do not
  * reach it any more. */
 void loop_forget(struct watch *watch);
@@ -40,6 +43,7 @@ void loop_free_later(void *memory);
  */
 int loop_turn(int timeout_ms);
 
-uint64_t loop_now_ns(void); /* CLOCK_MONOTONIC */
+uint64_t loop_now_ns(void);     /* CLOCK_MONOTONIC, when this round began */
+uint64_t loop_read_clock(void); /* the same, now */
 
 #endif

@@ -157,7 +157,7 @@ static void run_timers(void)
         return;
     usrsctp_handle_timers((uint32_t)(ms - ticked_ms));
     ticked_ms = ms;
-    uint64_t cost_ns = loop_now_ns() - before;
+    uint64_t cost_ns = loop_read_clock() - before;
     tick_cost_ns = tick_cost_ns == 0 ? cost_ns : (tick_cost_ns * 7 + cost_ns) / 8;
 }
 

@@ -432,9 +432,10 @@ static bool wants_heads(const struct sock *sock)
 static struct record_head make_head(const struct sock *sock, const struct received *received)
 {
     const struct sctp_rcvinfo *info = &received->info;
-    struct timespec now;
+    struct timespec now = {.tv_sec = 0};
 
-    clock_gettime(CLOCK_REALTIME, &now);
+    if (sock->options.stamps != 0)
+        clock_gettime(CLOCK_REALTIME, &now);
     return (struct record_head){.magic = HEAD_MAGIC,
                                 .id = sock->id,
                                 .stamp = sock->options.stamps,

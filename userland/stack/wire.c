@@ -346,6 +346,14 @@ static void discover_mtu(int fd, int how)
     setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof how);
 }
 
+/* A packet to a program on this host is there at once, mostly. */
+static void expect_arrival(const struct address *remote)
+{
+    for (enum wire_side side = 0; side < WIRE_SIDES; side++)
+        if (sides[side].watch.fd >= 0 && sides[side].port == remote->port)
+            loop_expect(&sides[side].watch);
+}
+
 /* A datagram that cannot be sent is lost: SCTP knows what to do. */
 static void send_packet(const struct link *link, void *packet, size_t size, uint8_t tos,
                         const struct wire_wishes *wishes)
@@ -374,8 +382,10 @@ static void send_packet(const struct link *link, void *packet, size_t size, uint
         sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (wishes->fragments)
         discover_mtu(fd, IP_PMTUDISC_WANT);
-    if (sent >= 0)
-        capture_packet(&link->local, &link->remote, packet, size, tos, (uint8_t)wishes->ttl);
+    if (sent < 0)
+        return;
+    capture_packet(&link->local, &link->remote, packet, size, tos, (uint8_t)wishes->ttl);
+    expect_arrival(&link->remote);
 }
 
 /* The port on the wire takes the place of the inner one. */
