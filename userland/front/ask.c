@@ -32,7 +32,6 @@ void set_marks(int fd, int marks)
 }
 
 #define CHILD_STACK_SIZE 32768
-#define LOOKS 20
 
 /* ---- names */
 

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#define LOOKS 20 /* for what is about to come, before a thread sleeps */
+
 #define LOCAL __attribute__((visibility("hidden")))
 
 /* The marks (MARK_*) of a socket of the stack's, or -1 for any other descriptor. Keeps errno. */

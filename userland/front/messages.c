@@ -8,14 +8,17 @@
 #include <linux/sctp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #define SEND_BUFFER_MIN 4096 /* no send buffer is smaller */
-#define REST_TIMEOUT_MS 100  /* the rest of a message follows at once, unless it is very long */
+#define LONG_WAIT_NS 100000u
+#define REST_TIMEOUT_MS 100 /* the rest of a message follows at once, unless it is very long */
 
 /* ---- vectors */
 
@@ -577,12 +580,43 @@ static ssize_t receive_once(int fd, int *marks, struct msghdr *message, size_t r
     return receive_plain(fd, marks, message, room, flags, end);
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Whoever asks and is answered at once waits for less than it takes to fall asleep and wake up: a
+ * thread whose last wait was as short looks a few times, and lets others run, before it sleeps. */
+static ssize_t receive_or_wait(int fd, int *marks, struct msghdr *message, size_t room, int flags,
+                               int *end, size_t *used)
+{
+    static _Thread_local bool waits_long __attribute__((tls_model("initial-exec")));
+
+    for (int i = 0; i < LOOKS && !waits_long; i++) {
+        ssize_t got = receive_once(fd, marks, message, room, flags | MSG_DONTWAIT, end, used);
+        if (got != -1 || errno != EAGAIN || (flags & MSG_DONTWAIT))
+            return got;
+        if (i == 0 && (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK)) {
+            errno = EAGAIN;
+            return -1;
+        }
+        sched_yield();
+    }
+    uint64_t start_ns = now_ns();
+    ssize_t got = receive_once(fd, marks, message, room, flags, end, used);
+    waits_long = now_ns() - start_ns > LONG_WAIT_NS;
+    return got;
+}
+
 /* Linux tells of a reset once, and before what there is to read. Without waiting it tells the end of
  * the file, too, before what there is to read, if both have just come (__unix_dgram_recvmsg). */
 static ssize_t receive_any(int fd, int *marks, struct msghdr *message, size_t room, int flags,
                            int *end, size_t *used)
 {
-    ssize_t got = receive_once(fd, marks, message, room, flags, end, used);
+    ssize_t got = receive_or_wait(fd, marks, message, room, flags, end, used);
 
     if (got == -1 && errno == ECONNRESET)
         got = receive_once(fd, marks, message, room, flags, end, used);
