@@ -16,12 +16,76 @@
 #ifndef USERLAND_PROTOCOL_H
 #define USERLAND_PROTOCOL_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #define PROTOCOL_STACK_FORMAT "sctp/%u/%u"
 #define PROTOCOL_SOCKET_FORMAT PROTOCOL_STACK_FORMAT "/%c/%016llx"
 #define PROTOCOL_SOCKET_SCAN PROTOCOL_STACK_FORMAT "/%c/%llx" /* the same, for scanf */
 #define PROTOCOL_UDP_PORT 9899 /* registered for SCTP in UDP (RFC 6951) */
+
+/* Which socket of a program's an address names. */
+struct socket_name {
+    unsigned uid, udp_port;
+    char family;
+    unsigned long long id;
+};
+
+/* size: as getsockname has returned it. False for every other address. */
+static inline bool read_socket_name(const struct sockaddr_un *address, socklen_t size,
+                                    struct socket_name *name)
+{
+    const size_t begin = offsetof(struct sockaddr_un, sun_path) + 1;
+    char text[sizeof(address->sun_path)] = "";
+
+    if (size <= begin || size > sizeof(*address) || address->sun_family != AF_UNIX ||
+        address->sun_path[0] != '\0')
+        return false;
+    memcpy(text, address->sun_path + 1, size - begin);
+    return sscanf(text, PROTOCOL_SOCKET_SCAN, &name->uid, &name->udp_port, &name->family,
+                  &name->id) == 4;
+}
+
+/* A descriptor that goes along with a record (SCM_RIGHTS, unix(7)). */
+union descriptor_control {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(int))];
+};
+
+static inline void attach_descriptor(struct msghdr *message, union descriptor_control *control,
+                                     int fd)
+{
+    memset(control, 0, sizeof(*control));
+    control->head.cmsg_level = SOL_SOCKET;
+    control->head.cmsg_type = SCM_RIGHTS;
+    control->head.cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(&control->head), &fd, sizeof(fd));
+    message->msg_control = control;
+    message->msg_controllen = sizeof(*control);
+}
+
+/* Before recvmsg: there is room for one. */
+static inline void expect_descriptor(struct msghdr *message, union descriptor_control *control)
+{
+    message->msg_control = control;
+    message->msg_controllen = CMSG_LEN(sizeof(int));
+}
+
+/* After recvmsg: the one that came along, or -1. */
+static inline int take_descriptor(const struct msghdr *message)
+{
+    const struct cmsghdr *head = CMSG_FIRSTHDR(message);
+    int fd = -1;
+
+    if (head != NULL && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof(fd)))
+        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+    return fd;
+}
 
 /*
  * A record of this size is continued by the next one, unless a descriptor comes with it

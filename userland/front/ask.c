@@ -58,36 +58,15 @@ static struct name stack_name(unsigned udp_port)
     return abstract_name(text);
 }
 
-/* Which socket is it, and whose? 0, or -1 for one that the stack does not know. */
-static int read_name(int fd, unsigned *uid, unsigned *udp_port, uint64_t *id)
+/* Which socket is it, and whose? 0, or -1 for one that the stack does not know. Keeps errno. */
+int name_of(int fd, struct socket_name *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNSPEC};
-    socklen_t size = sizeof(address) - 1;
-    unsigned long long number;
-    char family;
+    socklen_t size = sizeof(address);
+    int saved = errno, result = k_getsockname(fd, &address, &size);
 
-    if (k_getsockname(fd, &address, &size) == -1 || address.sun_family != AF_UNIX ||
-        size <= offsetof(struct sockaddr_un, sun_path) || address.sun_path[0] != '\0')
-        return -1;
-    ((char *)&address)[size] = '\0';
-    if (sscanf(address.sun_path + 1, PROTOCOL_SOCKET_SCAN, uid, udp_port, &family, &number) != 4)
-        return -1;
-    *id = number;
-    return 0;
-}
-
-uint64_t id_of(int fd, unsigned *udp_port)
-{
-    unsigned uid, port = 0;
-    uint64_t id = 0;
-    int saved = errno;
-
-    if (read_name(fd, &uid, &port, &id) == -1)
-        id = 0;
-    if (udp_port != NULL)
-        *udp_port = port;
     errno = saved;
-    return id;
+    return result == 0 && read_socket_name(&address, size, name) ? 0 : -1;
 }
 
 /* ---- one question */
@@ -271,14 +250,15 @@ static void set_send_buffer(int fd, int size)
 /* 0, or -1 with errno. */
 static int find_stack(struct question *question)
 {
-    unsigned uid, udp_port;
+    struct socket_name name;
     char text[64];
 
-    if (read_name(question->fd, &uid, &udp_port, &question->request->id) == -1) {
+    if (name_of(question->fd, &name) == -1) {
         errno = EBADF;
         return -1;
     }
-    snprintf(text, sizeof(text), PROTOCOL_STACK_FORMAT, uid, udp_port);
+    question->request->id = name.id;
+    snprintf(text, sizeof(text), PROTOCOL_STACK_FORMAT, name.uid, name.udp_port);
     question->stack = abstract_name(text);
     return 0;
 }
@@ -444,22 +424,14 @@ int ask_to_capture(unsigned udp_port, int fd)
     struct request request = {.kind = REQUEST_CAPTURE};
     struct reply reply = {.error = 0};
     struct name name = stack_name(udp_port);
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(fd))];
-    } control = {.room = ""};
+    union descriptor_control control;
     struct iovec part = {&request, sizeof(request)}, answer = {&reply, sizeof(reply)};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     int connection = connect_name(&name);
 
     if (connection == -1)
         return -1;
-    control.head = (struct cmsghdr){
-        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(fd))};
-    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    attach_descriptor(&message, &control, fd);
     ssize_t sent = k_sendmsg(connection, &message, MSG_NOSIGNAL);
     message = (struct msghdr){.msg_iov = &answer, .msg_iovlen = 1};
     ssize_t got = sent == -1 ? -1 : receive_reply(connection, &message, false);

@@ -46,7 +46,7 @@ LOCAL int ask_for_socket(int domain, int type, unsigned udp_port);
 /* SCTP_CAPTURE: the stack writes every packet into that open file, too. 0, or -1 with errno. */
 LOCAL int ask_to_capture(unsigned udp_port, int fd);
 
-/* The socket's ID, or 0; and the UDP port of its stack, unless udp_port is NULL. Keeps errno. */
-LOCAL uint64_t id_of(int fd, unsigned *udp_port);
+/* 0, or -1 for what is no socket of the stack's. Keeps errno. */
+LOCAL int name_of(int fd, struct socket_name *name);
 
 #endif

@@ -242,17 +242,15 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict size, int
  * poll tells of the error. It can connect again: a new one takes its place. */
 static int replace_socket(int fd)
 {
-    unsigned stack_port;
-    struct request request = {.kind = REQUEST_REPLACE, .other = id_of(fd, &stack_port)};
-    struct request name = {.kind = REQUEST_SOCKNAME};
-    struct sockaddr_storage address;
-    struct answer answer = {&address, sizeof(address)};
+    struct request request = {.kind = REQUEST_REPLACE};
+    struct socket_name name;
     int status = k_fcntl(fd, F_GETFL, 0), cloexec = k_fcntl(fd, F_GETFD, 0);
 
-    if (ask(fd, &name, NULL, 0, &answer) == -1)
+    if (name_of(fd, &name) == -1)
         return -1;
-    int fresh =
-        ask_for_socket(address.ss_family, status & O_NONBLOCK ? SOCK_NONBLOCK : 0, stack_port);
+    request.other = name.id;
+    int fresh = ask_for_socket(name.family == '4' ? AF_INET : AF_INET6,
+                               status & O_NONBLOCK ? SOCK_NONBLOCK : 0, name.udp_port);
     if (fresh == -1)
         return -1;
     int result = ask(fresh, &request, NULL, 0, NULL);

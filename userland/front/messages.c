@@ -235,6 +235,7 @@ static ssize_t send_record(int fd, const struct msghdr *message, const struct se
     struct iovec parts[message->msg_iovlen + 1];
     struct record_head head = info->head;
     struct msghdr record = {.msg_iov = parts};
+    struct socket_name name;
 
     if (!info->given) {
         record.msg_iov = message->msg_iov;
@@ -246,7 +247,7 @@ static ssize_t send_record(int fd, const struct msghdr *message, const struct se
         return -1;
     }
     head.magic = HEAD_MAGIC;
-    head.id = id_of(fd, NULL);
+    head.id = name_of(fd, &name) == 0 ? name.id : 0;
     parts[0] = (struct iovec){&head, sizeof(head)};
     record.msg_iovlen = 1 + skip_parts(message, 0, parts + 1);
     ssize_t sent = LIBC(sendmsg)(fd, &record, flags);
@@ -504,8 +505,10 @@ static ssize_t receive_plain(int fd, int *marks, struct msghdr *message, size_t 
 
 static bool is_head(int fd, const struct record_head *head, ssize_t size)
 {
-    return size >= (ssize_t)sizeof(*head) && head->magic == HEAD_MAGIC &&
-           head->id == id_of(fd, NULL);
+    struct socket_name name;
+
+    return size >= (ssize_t)sizeof(*head) && head->magic == HEAD_MAGIC && name_of(fd, &name) == 0 &&
+           head->id == name.id;
 }
 
 /* Looks at the head of the record, and at as much of its message as there is room for behind the
@@ -792,32 +795,22 @@ static int reserve_descriptor(int fd)
 /* Takes the next connection, if there is one. Its descriptor, or -1 with errno. */
 static int take_connection(int fd, int flags, struct record_connection *connection)
 {
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
+    union descriptor_control control;
     struct iovec part = {connection, sizeof(*connection)};
-    struct msghdr record = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &control,
-                            .msg_controllen = sizeof(control)};
-    int accepted;
-
+    struct msghdr record = {.msg_iov = &part, .msg_iovlen = 1};
     ssize_t got = -1;
     sigset_t before;
 
+    expect_descriptor(&record, &control);
     block_signals(&before);
     if (reserve_descriptor(fd) == 0)
         got = k_recvmsg(fd, &record, MSG_DONTWAIT | (flags & SOCK_CLOEXEC ? MSG_CMSG_CLOEXEC : 0));
     restore_signals(&before);
     if (got == -1)
         return -1;
-    struct cmsghdr *head = CMSG_FIRSTHDR(&record);
-    if (got < (ssize_t)sizeof(*connection) || head == NULL || head->cmsg_type != SCM_RIGHTS) {
+    int accepted = take_descriptor(&record);
+    if (accepted == -1)
         errno = got == 0 ? EINVAL : EMFILE;
-        return -1;
-    }
-    memcpy(&accepted, CMSG_DATA(head), sizeof(accepted));
     return accepted;
 }
 

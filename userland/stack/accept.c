@@ -25,25 +25,16 @@ bool accept_has_room(const struct sock *listener)
 
 static int send_connection(const struct sock *listener, const struct sock *sock, int fd)
 {
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {.room = ""};
+    union descriptor_control control;
     struct record_connection connection = {.address_size = 0};
     struct sockaddr_storage name;
     struct address peer = sock_peer(sock);
     struct iovec part = {&connection, sizeof(connection)};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 
     connection.address_size = sock_write_address(sock, &peer, &name);
     memcpy(connection.address, &name, connection.address_size);
-    control.head.cmsg_level = SOL_SOCKET;
-    control.head.cmsg_type = SCM_RIGHTS;
-    control.head.cmsg_len = CMSG_LEN(sizeof(fd));
-    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    attach_descriptor(&message, &control, fd);
     return sendmsg(listener->record_watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 ? -1 : 0;
 }
 

@@ -10,11 +10,9 @@
 #include "ports.h"
 #include "transfer.h"
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 struct control {
@@ -407,36 +405,17 @@ static void handle_general_request(struct control *control, const struct request
     send_reply(control, NULL, error);
 }
 
-/* There is room for two: the kernel puts no less than a long there. */
-static int take_descriptor(struct msghdr *message)
-{
-    struct cmsghdr *head = CMSG_FIRSTHDR(message);
-    int fds[2] = {-1, -1};
-
-    if (head == NULL || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
-        return -1;
-    memcpy(fds, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
-    if (fds[1] != -1)
-        close(fds[1]);
-    return fds[0];
-}
-
 /* What a connection is for: one request. Where it waits for an answer, the connection stays. */
 static void handle_control(struct watch *watch, uint32_t events)
 {
     struct control *control = (struct control *)watch;
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(int))];
-    } ancillary;
+    union descriptor_control ancillary;
     struct request request;
     struct iovec parts[2] = {{&request, sizeof(request)}, {payload, sizeof(payload)}};
-    struct msghdr message = {.msg_iov = parts,
-                             .msg_iovlen = 2,
-                             .msg_control = &ancillary,
-                             .msg_controllen = sizeof(ancillary)};
-    ssize_t got = recvmsg(watch->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
+    expect_descriptor(&message, &ancillary);
+    ssize_t got = recvmsg(watch->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got == -1 && (errno == EAGAIN || errno == EINTR) && (events & EPOLLHUP) == 0)
         return;
     int fd = got == -1 ? -1 : take_descriptor(&message);
@@ -462,26 +441,6 @@ static bool is_same_user(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && sock_may_come(peer.uid);
 }
 
-/* The name of a program's end tells which socket it is. */
-static bool read_socket_name(int fd, int *family, uint64_t *id)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNSPEC};
-    socklen_t size = sizeof(name) - 1;
-    unsigned uid, udp_port;
-    unsigned long long number;
-    char digit;
-
-    if (getpeername(fd, (struct sockaddr *)&name, &size) == -1 ||
-        size <= offsetof(struct sockaddr_un, sun_path) + 1)
-        return false;
-    ((char *)&name)[size] = '\0';
-    if (sscanf(name.sun_path + 1, PROTOCOL_SOCKET_SCAN, &uid, &udp_port, &digit, &number) != 4)
-        return false;
-    *family = digit == '4' ? AF_INET : AF_INET6;
-    *id = number;
-    return true;
-}
-
 static int start_conversation(int fd)
 {
     struct control *control = calloc(1, sizeof(*control));
@@ -497,14 +456,21 @@ static int start_conversation(int fd)
     return 0;
 }
 
+/* The name of a program's end tells which socket it is; a conversation's has none. */
+static int open_by_name(int fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    socklen_t size = sizeof(address);
+    struct socket_name name;
+
+    if (getpeername(fd, (struct sockaddr *)&address, &size) == -1 ||
+        !read_socket_name(&address, size, &name))
+        return start_conversation(fd);
+    return sock_open(fd, name.id, name.family == '4' ? AF_INET : AF_INET6) == NULL ? -1 : 0;
+}
+
 void control_accept(int fd)
 {
-    int family, result = -1;
-    uint64_t id;
-
-    if (is_same_user(fd))
-        result = read_socket_name(fd, &family, &id) ? sock_open(fd, id, family) == NULL ? -1 : 0
-                                                    : start_conversation(fd);
-    if (result == -1)
+    if (!is_same_user(fd) || open_by_name(fd) == -1)
         close(fd);
 }

@@ -236,31 +236,13 @@ static int end_marker(void)
     return fd;
 }
 
-union marker_control {
-    struct cmsghdr head;
-    char room[CMSG_SPACE(sizeof(int))];
-};
-
-static void attach_marker(struct msghdr *message, union marker_control *control)
-{
-    int fd = end_marker();
-
-    memset(control, 0, sizeof(*control));
-    control->head.cmsg_level = SOL_SOCKET;
-    control->head.cmsg_type = SCM_RIGHTS;
-    control->head.cmsg_len = CMSG_LEN(sizeof(fd));
-    memcpy(CMSG_DATA(&control->head), &fd, sizeof(fd));
-    message->msg_control = control;
-    message->msg_controllen = sizeof(*control);
-}
-
 /* Sends chunks, as many as there is room for. The beginning of a message is sent only up to the
  * last full chunk. Returns how many bytes went, or -1 with errno when none did. */
 static ssize_t send_chunks(int fd, const unsigned char *bytes, size_t size, bool ends)
 {
     struct mmsghdr messages[BATCH];
     struct iovec parts[BATCH];
-    union marker_control control;
+    union descriptor_control control;
     unsigned count = 0;
     size_t at = 0;
 
@@ -270,7 +252,7 @@ static ssize_t send_chunks(int fd, const unsigned char *bytes, size_t size, bool
         messages[count] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[count], .msg_iovlen = 1}};
         at += part;
         if (ends && at == size && part == CHUNK_SIZE)
-            attach_marker(&messages[count].msg_hdr, &control);
+            attach_descriptor(&messages[count].msg_hdr, &control, end_marker());
         count++;
     }
     if (count == 0)
