@@ -2,9 +2,11 @@
 import errno
 import os
 import socket
+import struct
 
-from pair import Case, new
+from pair import SCTP, STATUS, Case, new
 
+INITMSG = 2
 V6, V4 = socket.AF_INET6, socket.AF_INET
 
 
@@ -61,6 +63,55 @@ class Several(Case):
         second.close()
         self.refuses("127.0.0.2", port)
         self.reaches(first, "127.0.0.1")
+
+    def test_options_and_queues_of_their_own(self):
+        hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        listeners, clients = [], []
+        for streams, host in enumerate(hosts, 3):
+            listener = self.keep(new())
+            listener.setsockopt(SCTP, INITMSG, struct.pack("HHHH", streams, 0, 0, 0))
+            listener.bind((host, listeners[0].getsockname()[1] if listeners else 0))
+            listener.listen(5)
+            listeners.append(listener)
+        for host in hosts + hosts[::-1]:
+            clients.append(self.keep(new()))
+            clients[-1].connect((host, listeners[0].getsockname()[1]))
+            incoming = struct.unpack_from("iiIHHHHI", clients[-1].getsockopt(SCTP, STATUS, 176))[5]
+            self.assertEqual(incoming, 3 + hosts.index(host))
+        for at, listener in enumerate(listeners):
+            for client in (clients[at], clients[5 - at]):
+                accepted, name = listener.accept()
+                self.keep(accepted)
+                self.assertEqual(name, ("127.0.0.1", client.getsockname()[1]))
+
+    def test_what_was_accepted_outlives_its_listener(self):
+        first, second = (new() for _ in range(2))
+        pairs = []
+        for listener, host in ((first, "127.0.0.1"), (second, "127.0.0.2")):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, first.getsockname()[1] if pairs else 0))
+            listener.listen(5)
+            client = self.keep(new())
+            client.connect(listener.getsockname())
+            pairs.append((client, self.keep(listener.accept()[0])))
+        port = first.getsockname()[1]
+        first.close()
+        second.close()
+        self.becomes(lambda: self.connects("127.0.0.2", port), False)
+        last = self.keep(new())
+        last.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        last.bind(("0.0.0.0", port))
+        last.listen(5)
+        self.reaches(last, "127.0.0.1")
+        for client, accepted in pairs:
+            client.send(b"hello")
+            self.assertEqual(accepted.recv(9), b"hello")
+            client.close()
+            self.assertEqual(accepted.recv(9), b"")
+
+    def connects(self, host, port):
+        with new() as client:
+            return client.connect_ex((host, port)) == 0
 
     def refuses(self, host, port):
         client = self.keep(new())

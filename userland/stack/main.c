@@ -69,14 +69,16 @@ static uint64_t ticked_ms, tick_cost_ns, active_ns, swept_ns, emptied_ns;
 
 /* ---- what happens below */
 
-/* Not if somebody listens on the port, but for another address, or has a full queue. usrsctp knows
- * of neither; it answers itself where nobody listens at all. */
+/* An association is wanted. Not if somebody listens on the port, but for another address, or has a
+ * full queue: usrsctp knows of neither. It answers itself where nobody listens at all. */
 static bool is_welcome(uint16_t port, const struct address *local)
 {
     bool taken;
-    const struct sock *listener = ports_find_listener(port, local, &taken);
+    struct sock *listener = ports_find_listener(port, local, &taken);
 
-    return listener != NULL ? accept_has_room(listener) : !taken;
+    if (listener == NULL)
+        return !taken;
+    return ports_listen(listener) == 0 && accept_has_room(listener);
 }
 
 static void handle_handshake(struct link *link, uint16_t port, bool before)
@@ -165,8 +167,6 @@ static void run_timers(void)
 
 static const struct wire_handlers wire_handlers = {.welcome = is_welcome,
                                                    .handshake = handle_handshake,
-                                                   .inner_port = ports_inner,
-                                                   .outer_port = ports_outer,
                                                    .wishes = options_wishes,
                                                    .refused = handle_refusal};
 static const struct sock_handlers sock_handlers = {.records = transfer_records,

@@ -1,9 +1,9 @@
 /*
  * SCTP ports and local addresses: who is bound to what, as Linux has it (net/sctp/socket.c).
  *
- * All sockets that are bound are found by their port. Where several of them listen on one port, for
- * different addresses, usrsctp knows all but the first by another port, their inner one: one that
- * no socket is bound to.
+ * All sockets that are bound are found by their port. To usrsctp, a port has one listener. Where
+ * several listen, for different addresses, it becomes the one that is meant just before it sees
+ * whoever asks; associations are found without a listener.
  */
 #include "ports.h"
 #include <errno.h>
@@ -19,12 +19,8 @@
 
 static struct sock *buckets[BUCKETS]; /* by port */
 
-/* By inner port. The outer one stays when nobody uses the inner one any more: associations may
- * still be ending. */
-static struct {
-    uint16_t outer; /* 0: none, as yet */
-    unsigned users; /* one that listens, and what it has accepted */
-} inner_ports[UINT16_MAX + 1];
+/* By port: of those that listen on it, the one that usrsctp takes for the port's listener. */
+static struct sock *answering[UINT16_MAX + 1];
 
 static int fail(int error)
 {
@@ -88,69 +84,7 @@ static bool port_unused(unsigned port)
     for (struct sock *other = buckets[port % BUCKETS]; other != NULL; other = other->port_next)
         if (other->port == port)
             return false;
-    return inner_ports[port].users == 0;
-}
-
-/* ---- inner ports */
-
-static void use_inner(struct sock *sock, uint16_t inner)
-{
-    if (inner != sock->port) {
-        inner_ports[inner].outer = sock->port;
-        inner_ports[inner].users++;
-    }
-    sock->inner_port = inner;
-}
-
-static void leave_inner(struct sock *sock)
-{
-    if (sock->inner_port != sock->port)
-        inner_ports[sock->inner_port].users--;
-    sock->inner_port = sock->port;
-}
-
-static bool inner_taken(const struct sock *sock)
-{
-    if (inner_ports[sock->port].users > 0)
-        return true;
-    for (struct sock *other = buckets[sock->port % BUCKETS]; other != NULL;
-         other = other->port_next)
-        if (other != sock && other->inner_port == sock->port && other->state == SOCKET_LISTENING)
-            return true;
-    return false;
-}
-
-/* From the end, where the kernel picks no ports, and each as rarely as can be. */
-static int take_inner(struct sock *sock)
-{
-    static uint16_t last = 0;
-
-    for (unsigned i = 0; i < UINT16_MAX; i++) {
-        if (--last <= LAST_PRIVILEGED)
-            last = UINT16_MAX;
-        if (port_unused(last)) {
-            use_inner(sock, last);
-            return 0;
-        }
-    }
-    return fail(EADDRINUSE);
-}
-
-uint16_t ports_inner(uint16_t port, const struct address *local)
-{
-    bool taken;
-    const struct sock *listener = ports_find_listener(port, local, &taken);
-
-    if (listener != NULL)
-        return listener->inner_port;
-    return inner_ports[port].users > 0 ? 0 : port;
-}
-
-uint16_t ports_outer(uint16_t inner_port)
-{
-    uint16_t outer = inner_ports[inner_port].outer;
-
-    return outer != 0 ? outer : inner_port;
+    return true;
 }
 
 /* ---- joining a port, and leaving it */
@@ -166,9 +100,7 @@ static void join_at(struct sock *sock, struct sock **place)
 
 static void join(struct sock *sock, uint16_t port)
 {
-    sock->port = sock->inner_port = port;
-    if (inner_ports[port].users == 0)
-        inner_ports[port].outer = 0;
+    sock->port = port;
     join_at(sock, &buckets[port % BUCKETS]);
 }
 
@@ -176,7 +108,6 @@ static void join(struct sock *sock, uint16_t port)
 void ports_join(struct sock *sock, struct sock *listener)
 {
     sock->port = listener->port;
-    use_inner(sock, listener->inner_port);
     join_at(sock, &listener->port_next);
 }
 
@@ -184,12 +115,13 @@ void ports_leave(struct sock *sock)
 {
     if (sock->port_link == NULL)
         return;
-    leave_inner(sock);
+    if (answering[sock->port] == sock)
+        answering[sock->port] = NULL;
     *sock->port_link = sock->port_next;
     if (sock->port_next != NULL)
         sock->port_next->port_link = sock->port_link;
     sock->port_link = NULL;
-    sock->port = sock->inner_port = 0;
+    sock->port = 0;
 }
 
 void ports_move(struct sock *from, struct sock *to)
@@ -299,18 +231,22 @@ int ports_bind_any(struct sock *sock)
 {
     struct address any = address_any(sock->family);
 
-    if (sock->port == 0)
-        return ports_bind(sock, &any);
-    if (sock->state == SOCKET_CLOSED)
-        leave_inner(sock);
-    return 0;
+    return sock->port == 0 ? ports_bind(sock, &any) : 0;
 }
 
-int ports_claim_listening(struct sock *sock)
+int ports_may_listen(const struct sock *sock)
 {
-    if (!port_free(sock, sock->port))
-        return fail(EADDRINUSE);
-    return inner_taken(sock) ? take_inner(sock) : 0;
+    return port_free(sock, sock->port) ? 0 : fail(EADDRINUSE);
+}
+
+int ports_listen(struct sock *sock)
+{
+    struct sock *other = answering[sock->port];
+
+    if (other != NULL && other != sock && other->state == SOCKET_LISTENING)
+        usrsctp_listen(other->so, 0);
+    answering[sock->port] = sock;
+    return usrsctp_listen(sock->so, SOMAXCONN);
 }
 
 /* ---- sctp_bindx(3) */

@@ -328,13 +328,13 @@ struct address sock_name(const struct sock *sock)
     return name;
 }
 
-union stack_name sock_stack_name(uint16_t inner_port, struct link *link)
+union stack_name sock_stack_name(uint16_t port, struct link *link)
 {
     union stack_name name;
 
     memset(&name, 0, sizeof(name));
     name.conn.sconn_family = AF_CONN;
-    name.conn.sconn_port = htons(inner_port);
+    name.conn.sconn_port = htons(port);
     name.conn.sconn_addr = link;
     return name;
 }
@@ -517,7 +517,7 @@ static int stop_listening(struct sock *sock)
 
 static int bind_stack_socket(struct sock *sock)
 {
-    union stack_name any = sock_stack_name(sock->inner_port, NULL);
+    union stack_name any = sock_stack_name(sock->port, NULL);
 
     return usrsctp_bind(sock->so, &any.any, sizeof(any));
 }
@@ -546,10 +546,10 @@ int sock_listen(struct sock *sock, int backlog)
         return 0;
     if (sock->so == NULL && open_stack_socket(sock) == -1)
         return -1;
-    if (ports_bind_any(sock) == -1 || ports_claim_listening(sock) == -1 ||
+    if (ports_bind_any(sock) == -1 || ports_may_listen(sock) == -1 ||
         wire_open(WIRE_LISTEN) == -1 || bind_stack_socket(sock) == -1 ||
         (only_loopback(sock) && set_default_mtu(sock->so, MTU_MAX) == -1) ||
-        usrsctp_listen(sock->so, SOMAXCONN) == -1)
+        ports_listen(sock) == -1)
         return -1;
     options_apply_mtu(sock);
     sock->state = SOCKET_LISTENING;

@@ -62,8 +62,7 @@ struct sock {
     bool listens_for_good; /* after a shutdown that failed, Linux' listen does too */
     bool measured;         /* the round trip, without what the handshake lost */
 
-    uint16_t port;       /* as the program and the peer know it; 0: not bound */
-    uint16_t inner_port; /* as usrsctp knows it (ports.h) */
+    uint16_t port; /* 0: not bound */
     unsigned address_count;
     struct address *addresses; /* bound to: one wildcard, or those that bind and bindx named */
     struct sock *port_next, **port_link;
@@ -149,6 +148,6 @@ union stack_name {
     struct sockaddr_conn conn;
     struct sockaddr_storage room; /* usrsctp copies that much */
 };
-union stack_name sock_stack_name(uint16_t inner_port, struct link *link);
+union stack_name sock_stack_name(uint16_t port, struct link *link);
 
 #endif

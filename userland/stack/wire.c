@@ -4,9 +4,6 @@
  * What usrsctp takes for the address of a peer is a link: the peer's address and UDP port, and
  * ours. Links are made as packets come in, so they are limited, and those that nobody has used for
  * a while are used again. Their memory stays: usrsctp may know a link for longer than we do.
- *
- * Where several sockets listen on one port, an association may have another port inside of usrsctp
- * than on the wire (ports.h). Each of these is a flow here.
  */
 #include "wire.h"
 #include "capture.h"
@@ -29,8 +26,6 @@
 #define SWEEP_MIN 4096      /* with less there is no need to look for what is not used any more */
 #define LINK_IDLE_MS 180000 /* longer than three heartbeats */
 #define LINK_LIMIT 65536    /* that nobody holds */
-#define FLOW_LIMIT 65536
-#define FLOW_ENDING_MS 10000
 
 struct sctp_head {
     uint16_t source, destination;
@@ -45,17 +40,8 @@ enum {
     CHUNK_ABORT = 6,
     CHUNK_COOKIE_ECHO = 10,
     CHUNK_COOKIE_ACK = 11,
-    CHUNK_SHUTDOWN_COMPLETE = 14,
     COMMON_HEAD = 12,
     CHUNK_HEAD = 4
-};
-
-/* An association whose listener has an inner port. */
-struct flow {
-    const struct link *link;
-    uint16_t port, peer_port, inner_port;
-    uint64_t ended_ms; /* 0: as far as we know it lives */
-    struct flow *next;
 };
 
 static const struct wire_handlers *handlers;
@@ -68,8 +54,6 @@ static struct {
 static struct link *buckets[BUCKETS];
 static struct link *free_links;
 static unsigned link_count, sweep_links_at = SWEEP_MIN;
-static struct flow *flows[BUCKETS];
-static unsigned flow_count, sweep_flows_at = SWEEP_MIN;
 
 static uint64_t now_ms(void)
 {
@@ -113,11 +97,6 @@ static struct link **link_bucket(const struct address *remote, const struct addr
     return &buckets[hash(&key, sizeof key, remote->port * 2u + side)];
 }
 
-static struct flow **flow_bucket(const struct link *link, uint16_t port, uint16_t peer_port)
-{
-    return &flows[hash(&link, sizeof link, (uint32_t)port << 16 | peer_port)];
-}
-
 static struct link *find_link(const struct address *remote, const struct address *local,
                               enum wire_side side)
 {
@@ -140,26 +119,8 @@ static unsigned next_sweep(unsigned count)
     return count * 2 > SWEEP_MIN ? count * 2 : SWEEP_MIN;
 }
 
-static void sweep_flows(uint64_t ms)
-{
-    for (unsigned i = 0; i < BUCKETS; i++)
-        for (struct flow **at = &flows[i]; *at != NULL;) {
-            struct flow *flow = *at;
-            if (!link_unused(flow->link, ms) &&
-                (flow->ended_ms == 0 || ms - flow->ended_ms < FLOW_ENDING_MS)) {
-                at = &flow->next;
-                continue;
-            }
-            *at = flow->next;
-            free(flow);
-            flow_count--;
-        }
-    sweep_flows_at = next_sweep(flow_count);
-}
-
 static void sweep_links(uint64_t ms)
 {
-    sweep_flows(ms); /* of the same links */
     for (unsigned i = 0; i < BUCKETS; i++)
         for (struct link **at = &buckets[i]; *at != NULL;) {
             struct link *link = *at;
@@ -245,48 +206,12 @@ void wire_end(void)
     for (enum wire_side side = 0; side < WIRE_SIDES; side++)
         close_udp(side);
     for (unsigned i = 0; i < BUCKETS; i++) {
-        while (flows[i] != NULL) {
-            struct flow *flow = flows[i];
-            flows[i] = flow->next;
-            free(flow);
-        }
         free_list(buckets[i]);
         buckets[i] = NULL;
     }
     free_list(free_links);
     free_links = NULL;
-    flow_count = link_count = 0;
-}
-
-static struct flow *find_flow(const struct link *link, uint16_t port, uint16_t peer_port)
-{
-    if (flow_count == 0)
-        return NULL;
-    struct flow *flow = *flow_bucket(link, port, peer_port);
-    while (flow != NULL &&
-           (flow->link != link || flow->port != port || flow->peer_port != peer_port))
-        flow = flow->next;
-    return flow;
-}
-
-static void add_flow(const struct link *link, uint16_t port, uint16_t peer_port, uint16_t inner)
-{
-    if (flow_count >= sweep_flows_at)
-        sweep_flows(now_ms());
-    struct flow *flow = flow_count < FLOW_LIMIT ? malloc(sizeof *flow) : NULL;
-    if (flow == NULL)
-        return;
-    struct flow **bucket = flow_bucket(link, port, peer_port);
-    *flow = (struct flow){link, port, peer_port, inner, 0, *bucket};
-    *bucket = flow;
-    flow_count++;
-}
-
-static void note_end(struct flow *flow, uint8_t chunk_type)
-{
-    bool ends = chunk_type == CHUNK_ABORT || chunk_type == CHUNK_SHUTDOWN_COMPLETE;
-
-    flow->ended_ms = ends ? now_ms() : 0;
+    link_count = 0;
 }
 
 /* ---- out */
@@ -388,24 +313,6 @@ static void send_packet(const struct link *link, void *packet, size_t size, uint
     expect_arrival(&link->remote);
 }
 
-/* The port on the wire takes the place of the inner one. */
-static void put_outer_port(const struct link *link, unsigned char *packet)
-{
-    struct sctp_head head;
-
-    memcpy(&head, packet, COMMON_HEAD + CHUNK_HEAD);
-    uint16_t inner = ntohs(head.source), outer = handlers->outer_port(inner);
-    if (outer == inner)
-        return;
-    struct flow *flow = find_flow(link, outer, ntohs(head.destination));
-    if (flow != NULL)
-        note_end(flow, head.chunk_type);
-    else if (head.chunk_type == CHUNK_COOKIE_ACK)
-        add_flow(link, outer, ntohs(head.destination), inner);
-    head.source = htons(outer);
-    memcpy(packet, &head.source, sizeof head.source);
-}
-
 static const struct wire_wishes *find_wishes(const struct link *link, const void *packet)
 {
     uint16_t ports[2];
@@ -418,9 +325,7 @@ int wire_output(void *address, void *packet, size_t size, uint8_t tos, uint8_t s
 {
     const struct link *link = address;
 
-    (void)set_df; /* the kernel sets it where the packet fits */
-    if (link->side == WIRE_LISTEN && size >= COMMON_HEAD + CHUNK_HEAD)
-        put_outer_port(link, packet);
+    (void)set_df;               /* the kernel sets it where the packet fits */
     checksum_put(packet, size); /* usrsctp leaves that to us */
     send_packet(link, packet, size, tos, find_wishes(link, packet));
     return 0;
@@ -497,46 +402,17 @@ static bool sent_by_us(const struct link *link)
     return false;
 }
 
-/* Which port does usrsctp know that one by? 0: nobody has it. */
-static uint16_t find_inner_port(const struct link *link, const struct sctp_head *head)
+static void deliver(struct link *link, const struct sctp_head *head, void *packet, size_t size)
 {
     uint16_t port = ntohs(head->destination);
-
-    if (link->side != WIRE_LISTEN)
-        return port;
-    struct flow *flow = find_flow(link, port, ntohs(head->source));
-    if (flow != NULL) {
-        note_end(flow, head->chunk_type);
-        return flow->inner_port;
-    }
-    if (head->chunk_type == CHUNK_INIT || head->chunk_type == CHUNK_COOKIE_ECHO)
-        return handlers->inner_port(port, &link->local);
-    return port;
-}
-
-/* The inner port takes the place of the one on the wire. */
-static void put_inner_port(unsigned char *packet, uint16_t inner)
-{
-    uint16_t port = htons(inner);
-
-    memcpy(packet + offsetof(struct sctp_head, destination), &port, sizeof port);
-}
-
-static void deliver(struct link *link, const struct sctp_head *head, unsigned char *packet,
-                    size_t size)
-{
-    uint16_t port = ntohs(head->destination), inner = find_inner_port(link, head);
+    bool is_init = head->chunk_type == CHUNK_INIT;
     bool answer = head->chunk_type == CHUNK_INIT_ACK || head->chunk_type == CHUNK_COOKIE_ACK;
 
-    if (head->chunk_type == CHUNK_INIT && size >= sizeof *head &&
-        (inner == 0 || !handlers->welcome(port, &link->local))) {
+    if ((is_init || head->chunk_type == CHUNK_COOKIE_ECHO) &&
+        !handlers->welcome(port, &link->local) && is_init && size >= sizeof *head) {
         refuse(link, head);
         return;
     }
-    if (inner == 0)
-        return;
-    if (inner != port)
-        put_inner_port(packet, inner);
     if (answer)
         handlers->handshake(link, port, true);
     usrsctp_conninput(link, packet, size, 0);

@@ -31,15 +31,12 @@ struct wire_wishes {
 
 /* What the upper layer does with what comes in, and knows of what goes out. */
 struct wire_handlers {
-    /* An INIT for that port: may it go to the stack? Else it is refused with ABORT. */
+    /* An INIT or COOKIE ECHO for that port is about to go to usrsctp. May it? An INIT is
+     * refused with ABORT otherwise. */
     bool (*welcome)(uint16_t port, const struct address *local);
     /* A packet of the handshake's, from the peer, is about to go to the stack (before: true),
      * or has gone there. */
     void (*handshake)(struct link *link, uint16_t port, bool before);
-    /* The port inside of usrsctp for a port on the wire, 0 if nobody has it; and the other way
-     * round (ports.h). Only asked on the listening side. */
-    uint16_t (*inner_port)(uint16_t port, const struct address *local);
-    uint16_t (*outer_port)(uint16_t inner_port);
     /* Of the socket with these ports; NULL: none. */
     const struct wire_wishes *(*wishes)(const struct link *link, uint16_t port, uint16_t peer_port);
     /* ICMP: nobody is there. */
