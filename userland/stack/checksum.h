@@ -8,6 +8,6 @@
 
 /* Of a whole packet, of at least the common header's size. */
 void checksum_put(void *packet, size_t size);
-bool checksum_is_right(const void *packet, size_t size);
+bool checksum_is_right(void *packet, size_t size); /* if not, then it is now */
 
 #endif

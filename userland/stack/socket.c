@@ -151,7 +151,7 @@ static void free_sock(struct sock *sock)
     close_end(sock);
     ports_leave(sock);
     if (sock->link != NULL)
-        wire_drop(sock->link);
+        sock->link->users--;
     while (*at != sock)
         at = &(*at)->id_next;
     *at = sock->id_next;
@@ -242,7 +242,7 @@ static int set_up_accepted(struct sock *sock, struct sock *listener, struct sock
         return -1;
     adopt(sock, so);
     sock->link = peer->sconn_addr;
-    wire_hold(sock->link);
+    sock->link->users++;
     sock->peer_port = ntohs(peer->sconn_port);
     if (address_same_ip(&sock->link->local, &sock->link->remote) ||
         address_is_loopback(&sock->link->remote.ip))
@@ -503,7 +503,7 @@ static void discard_stack_socket(struct sock *sock, bool aborts)
 static void drop_link(struct sock *sock)
 {
     if (sock->link != NULL)
-        wire_drop(sock->link);
+        sock->link->users--;
     sock->link = NULL;
 }
 
@@ -577,7 +577,7 @@ static int choose_link(struct sock *sock, const struct address *peer)
         errno = ENOBUFS;
         return -1;
     }
-    wire_hold(link);
+    link->users++;
     sock->link = link;
     sock->peer_port = peer->port;
     if (mtu > MTU_DEFAULT + IPV6_UDP_OVERHEAD) {

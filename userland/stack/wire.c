@@ -1,10 +1,4 @@
-/*
- * SCTP packets in UDP datagrams (RFC 6951).
- *
- * What usrsctp takes for the address of a peer is a link: the peer's address and UDP port, and
- * ours. Links are made as packets come in, so they are limited, and those that nobody has used for
- * a while are used again. Their memory stays: usrsctp may know a link for longer than we do.
- */
+/* SCTP packets in UDP datagrams (RFC 6951). See wire.h. */
 #include "wire.h"
 #include "capture.h"
 #include "checksum.h"
@@ -23,9 +17,8 @@
 #define DATAGRAM_SIZE 65536
 #define UDP_BUFFER (4 * 1024 * 1024) /* as much of it as net.core.rmem_max lets us have */
 #define BUCKETS 4096
-#define SWEEP_MIN 4096      /* with less there is no need to look for what is not used any more */
+#define BUCKET_LIMIT 16     /* links are made as packets come in, whoever sends them */
 #define LINK_IDLE_MS 180000 /* longer than three heartbeats */
-#define LINK_LIMIT 65536    /* that nobody holds */
 
 struct sctp_head {
     uint16_t source, destination;
@@ -45,15 +38,11 @@ enum {
 };
 
 static const struct wire_handlers *handlers;
-static uint16_t listen_port;
 static struct {
     struct watch watch; /* its fd is the socket, -1 while that is not open */
-    int family;
     uint16_t port;
 } sides[WIRE_SIDES] = {{.watch = {.fd = -1}}, {.watch = {.fd = -1}}};
 static struct link *buckets[BUCKETS];
-static struct link *free_links;
-static unsigned link_count, sweep_links_at = SWEEP_MIN;
 
 static uint64_t now_ms(void)
 {
@@ -62,39 +51,29 @@ static uint64_t now_ms(void)
 
 void wire_start(uint16_t udp_port, const struct wire_handlers *upper)
 {
-    listen_port = udp_port;
+    sides[WIRE_LISTEN].port = udp_port;
     handlers = upper;
 }
 
 uint16_t wire_udp_port(void)
 {
-    return listen_port;
+    return sides[WIRE_LISTEN].port;
 }
 
-/* ---- links and flows */
-
-static unsigned hash(const void *bytes, size_t size, uint32_t start)
-{
-    const unsigned char *at = bytes;
-    uint32_t h = start, word;
-
-    for (; size >= sizeof word; size -= sizeof word, at += sizeof word) {
-        memcpy(&word, at, sizeof word);
-        h = (h ^ word) * 0x9e3779b1u;
-        h ^= h >> 15;
-    }
-    return h % BUCKETS;
-}
+/* ---- links */
 
 static struct link **link_bucket(const struct address *remote, const struct address *local,
                                  enum wire_side side)
 {
-    struct {
-        struct in6_addr remote, local;
-        uint32_t scopes[2];
-    } key = {remote->ip, local->ip, {remote->scope, local->scope}};
+    const struct address *ends[] = {remote, local};
+    uint32_t hash = remote->port * 2u + side;
 
-    return &buckets[hash(&key, sizeof key, remote->port * 2u + side)];
+    for (int end = 0; end < 2; end++)
+        for (int word = 0; word < 4; word++) {
+            hash = (hash ^ ends[end]->ip.s6_addr32[word] ^ ends[end]->scope) * 0x9e3779b1u;
+            hash ^= hash >> 15;
+        }
+    return &buckets[hash % BUCKETS];
 }
 
 static struct link *find_link(const struct address *remote, const struct address *local,
@@ -109,47 +88,22 @@ static struct link *find_link(const struct address *remote, const struct address
     return link;
 }
 
-static bool link_unused(const struct link *link, uint64_t ms)
+/* One that nobody has used for a while, or a new one: none is freed, since usrsctp may know a link
+ * for longer than we do. NULL without memory, or with too many. */
+static struct link *take_link(struct link **bucket)
 {
-    return link->users == 0 && ms - link->used_ms >= LINK_IDLE_MS;
-}
+    unsigned count = 0;
+    struct link *link;
 
-static unsigned next_sweep(unsigned count)
-{
-    return count * 2 > SWEEP_MIN ? count * 2 : SWEEP_MIN;
-}
-
-static void sweep_links(uint64_t ms)
-{
-    for (unsigned i = 0; i < BUCKETS; i++)
-        for (struct link **at = &buckets[i]; *at != NULL;) {
-            struct link *link = *at;
-            if (!link_unused(link, ms)) {
-                at = &link->next;
-                continue;
-            }
-            *at = link->next;
-            link->next = free_links;
-            free_links = link;
-            link_count--;
-        }
-    sweep_links_at = next_sweep(link_count);
-}
-
-static struct link *take_link(uint64_t ms)
-{
-    if (link_count >= sweep_links_at)
-        sweep_links(ms);
-    if (link_count >= LINK_LIMIT)
+    for (link = *bucket; link != NULL; link = link->next, count++)
+        if (link->users == 0 && now_ms() - link->used_ms >= LINK_IDLE_MS)
+            return link;
+    if (count == BUCKET_LIMIT || (link = malloc(sizeof *link)) == NULL)
         return NULL;
-    struct link *link = free_links;
-    if (link != NULL) {
-        free_links = link->next;
-        return link;
-    }
-    link = malloc(sizeof *link);
-    if (link != NULL) /* usrsctp only takes what is for an address that it knows as its own */
-        usrsctp_register_address(link);
+    usrsctp_register_address(
+        link); /* it only takes what is for an address that it has as its own */
+    link->next = *bucket;
+    *bucket = link;
     return link;
 }
 
@@ -157,39 +111,16 @@ struct link *wire_link(const struct address *remote, const struct address *local
                        enum wire_side side)
 {
     struct link *link = find_link(remote, local, side);
-    uint64_t ms = now_ms();
 
     if (link == NULL) {
-        link = take_link(ms);
+        link = take_link(link_bucket(remote, local, side));
         if (link == NULL)
             return NULL;
-        struct link **bucket = link_bucket(remote, local, side);
-        *link = (struct link){.remote = *remote, .local = *local, .side = side, .next = *bucket};
+        *link = (struct link){.remote = *remote, .local = *local, .side = side, .next = link->next};
         link->local.port = sides[side].port;
-        *bucket = link;
-        link_count++;
     }
-    link->used_ms = ms;
+    link->used_ms = now_ms();
     return link;
-}
-
-void wire_hold(struct link *link)
-{
-    link->users++;
-}
-
-void wire_drop(struct link *link)
-{
-    link->users--;
-}
-
-static void free_list(struct link *link)
-{
-    while (link != NULL) {
-        struct link *next = link->next;
-        free(link);
-        link = next;
-    }
 }
 
 static void close_udp(enum wire_side side)
@@ -203,15 +134,14 @@ static void close_udp(enum wire_side side)
 
 void wire_end(void)
 {
-    for (enum wire_side side = 0; side < WIRE_SIDES; side++)
-        close_udp(side);
-    for (unsigned i = 0; i < BUCKETS; i++) {
-        free_list(buckets[i]);
-        buckets[i] = NULL;
-    }
-    free_list(free_links);
-    free_links = NULL;
-    link_count = 0;
+    close_udp(WIRE_LISTEN);
+    close_udp(WIRE_CONNECT);
+    for (unsigned i = 0; i < BUCKETS; i++)
+        while (buckets[i] != NULL) {
+            struct link *link = buckets[i];
+            buckets[i] = link->next;
+            free(link);
+        }
 }
 
 /* ---- out */
@@ -228,42 +158,30 @@ static void add_control(struct msghdr *message, int level, int type, const void 
     message->msg_controllen += CMSG_SPACE(size);
 }
 
-/* The source address of a reply is the one that was asked. */
-static void set_source(struct msghdr *message, const struct address *local, int family,
-                       uint32_t device)
+static void add_number(struct msghdr *message, int level, int type, uint32_t number)
 {
-    struct in6_pktinfo v6 = {.ipi6_addr = local->ip,
-                             .ipi6_ifindex = device != 0 ? device : local->scope};
-    struct in_pktinfo v4 = {.ipi_ifindex = (int)device};
+    if (number != 0)
+        add_control(message, level, type, &number, sizeof number);
+}
 
-    if (family == AF_INET6) {
-        add_control(message, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof v6);
-    } else {
+/* What the IP header is to say. The source address of a reply is the one that was asked. */
+static void set_control(struct msghdr *message, const struct address *local, uint8_t tos,
+                        const struct wire_wishes *wishes)
+{
+    struct in_pktinfo v4 = {.ipi_ifindex = (int)wishes->device};
+    struct in6_pktinfo v6 = {local->ip, wishes->device != 0 ? wishes->device : local->scope};
+
+    if (address_is_v4(&local->ip)) {
         memcpy(&v4.ipi_spec_dst, &local->ip.s6_addr[12], sizeof v4.ipi_spec_dst);
         add_control(message, IPPROTO_IP, IP_PKTINFO, &v4, sizeof v4);
+        add_number(message, IPPROTO_IP, IP_TOS, tos);
+        add_number(message, IPPROTO_IP, IP_TTL, wishes->ttl);
+    } else {
+        add_control(message, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof v6);
+        add_number(message, IPPROTO_IPV6, IPV6_TCLASS, tos);
+        add_number(message, IPPROTO_IPV6, IPV6_HOPLIMIT, wishes->ttl);
     }
-}
-
-static void set_tos(struct msghdr *message, const struct address *local, uint8_t tos)
-{
-    bool v4 = address_is_v4(&local->ip);
-    int value = tos;
-
-    if (tos != 0)
-        add_control(message, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &value,
-                    sizeof value);
-}
-
-static void set_wishes(struct msghdr *message, const struct address *local,
-                       const struct wire_wishes *wishes)
-{
-    bool v4 = address_is_v4(&local->ip);
-
-    if (wishes->ttl != 0)
-        add_control(message, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_HOPLIMIT,
-                    &wishes->ttl, sizeof wishes->ttl);
-    if (wishes->mark != 0)
-        add_control(message, SOL_SOCKET, SO_MARK, &wishes->mark, sizeof wishes->mark);
+    add_number(message, SOL_SOCKET, SO_MARK, wishes->mark);
 }
 
 static void discover_mtu(int fd, int how)
@@ -283,23 +201,17 @@ static void expect_arrival(const struct address *remote)
 static void send_packet(const struct link *link, void *packet, size_t size, uint8_t tos,
                         const struct wire_wishes *wishes)
 {
-    static const struct wire_wishes none;
     _Alignas(struct cmsghdr) char
         control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(int))] = {0};
     struct sockaddr_storage to;
     struct iovec vector = {packet, size};
     struct msghdr message = {
         .msg_name = &to, .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control};
-    int fd = sides[link->side].watch.fd, family = sides[link->side].family;
+    int fd = sides[link->side].watch.fd;
 
-    if (fd < 0)
-        return;
-    message.msg_namelen = address_write(&link->remote, family, &to);
-    if (wishes == NULL)
-        wishes = &none;
-    set_source(&message, &link->local, family, wishes->device);
-    set_tos(&message, &link->local, tos);
-    set_wishes(&message, &link->local, wishes);
+    message.msg_namelen =
+        address_write(&link->remote, address_is_v4(&link->remote.ip) ? AF_INET : AF_INET6, &to);
+    set_control(&message, &link->local, tos, wishes);
     if (wishes->fragments)
         discover_mtu(fd, IP_PMTUDISC_DONT);
     ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -313,25 +225,21 @@ static void send_packet(const struct link *link, void *packet, size_t size, uint
     expect_arrival(&link->remote);
 }
 
-static const struct wire_wishes *find_wishes(const struct link *link, const void *packet)
-{
-    uint16_t ports[2];
-
-    memcpy(ports, packet, sizeof ports);
-    return handlers->wishes(link, ntohs(ports[0]), ntohs(ports[1]));
-}
-
 int wire_output(void *address, void *packet, size_t size, uint8_t tos, uint8_t set_df)
 {
+    static const struct wire_wishes none;
     const struct link *link = address;
+    uint16_t ports[2];
 
-    (void)set_df;               /* the kernel sets it where the packet fits */
+    (void)set_df; /* the kernel sets it where the packet fits */
+    memcpy(ports, packet, sizeof ports);
+    const struct wire_wishes *wishes = handlers->wishes(link, ntohs(ports[0]), ntohs(ports[1]));
     checksum_put(packet, size); /* usrsctp leaves that to us */
-    send_packet(link, packet, size, tos, find_wishes(link, packet));
+    send_packet(link, packet, size, tos, wishes != NULL ? wishes : &none);
     return 0;
 }
 
-static void refuse(const struct link *link, const struct sctp_head *init)
+static void refuse(struct link *link, const struct sctp_head *init)
 {
     struct sctp_head abort = {.source = init->destination,
                               .destination = init->source,
@@ -339,15 +247,13 @@ static void refuse(const struct link *link, const struct sctp_head *init)
                               .chunk_type = CHUNK_ABORT,
                               .chunk_size = htons(CHUNK_HEAD)};
 
-    checksum_put(&abort, COMMON_HEAD + CHUNK_HEAD);
-    send_packet(link, &abort, COMMON_HEAD + CHUNK_HEAD, 0, NULL);
+    wire_output(link, &abort, COMMON_HEAD + CHUNK_HEAD, 0, 0);
 }
 
 /* ---- in */
 
 struct arrival {
     struct address remote, local;
-    bool has_local;
     uint8_t tos, hops;
 };
 
@@ -355,39 +261,30 @@ static void read_control(const struct cmsghdr *head, struct arrival *arrival)
 {
     struct in6_pktinfo v6;
     struct in_pktinfo v4;
-    int value;
+    int value = 0;
 
-    if (head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_PKTINFO) {
+    switch (head->cmsg_type) { /* both levels number theirs differently */
+    case IPV6_PKTINFO:
         memcpy(&v6, CMSG_DATA(head), sizeof v6);
-        bool needs_scope = IN6_IS_ADDR_LINKLOCAL(&v6.ipi6_addr);
-        arrival->local = (struct address){v6.ipi6_addr, needs_scope ? v6.ipi6_ifindex : 0, 0};
-        arrival->has_local = true;
-    } else if (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_PKTINFO) {
+        arrival->local = (struct address){.ip = v6.ipi6_addr};
+        if (IN6_IS_ADDR_LINKLOCAL(&v6.ipi6_addr))
+            arrival->local.scope = v6.ipi6_ifindex;
+        break;
+    case IP_PKTINFO:
         memcpy(&v4, CMSG_DATA(head), sizeof v4);
         arrival->local = address_any(AF_INET);
         memcpy(&arrival->local.ip.s6_addr[12], &v4.ipi_addr, sizeof v4.ipi_addr);
-        arrival->has_local = true;
-    } else if (head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_TCLASS) {
+        break;
+    case IP_TOS: arrival->tos = *CMSG_DATA(head); break;
+    case IPV6_TCLASS:
         memcpy(&value, CMSG_DATA(head), sizeof value);
         arrival->tos = (uint8_t)value;
-    } else if (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_TOS) {
-        arrival->tos = *CMSG_DATA(head);
-    } else if ((head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_HOPLIMIT) ||
-               (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_TTL)) {
+        break;
+    case IP_TTL:
+    case IPV6_HOPLIMIT:
         memcpy(&value, CMSG_DATA(head), sizeof value);
         arrival->hops = (uint8_t)value;
     }
-}
-
-/* False where the kernel does not say who the packet is for. */
-static bool read_arrival(struct msghdr *message, struct arrival *arrival)
-{
-    *arrival = (struct arrival){.tos = 0};
-    for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL;
-         head = CMSG_NXTHDR(message, head))
-        read_control(head, arrival);
-    return arrival->has_local &&
-           address_read(&arrival->remote, message->msg_name, message->msg_namelen) == 0;
 }
 
 /* A packet from this very stack has been captured on its way out. */
@@ -420,14 +317,16 @@ static void deliver(struct link *link, const struct sctp_head *head, void *packe
         handlers->handshake(link, port, false);
 }
 
-static void take_datagram(enum wire_side side, struct msghdr *message, unsigned char *packet,
-                          size_t size)
+static void take_datagram(enum wire_side side, struct msghdr *message, void *packet, size_t size)
 {
     struct sctp_head head = {0};
-    struct arrival arrival;
+    struct arrival arrival = {.tos = 0};
 
-    if (size < COMMON_HEAD + CHUNK_HEAD || !read_arrival(message, &arrival))
+    if (size < COMMON_HEAD + CHUNK_HEAD ||
+        address_read(&arrival.remote, message->msg_name, message->msg_namelen) < 0)
         return;
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = CMSG_NXTHDR(message, at))
+        read_control(at, &arrival);
     struct link *link = wire_link(&arrival.remote, &arrival.local, side);
     if (link == NULL)
         return;
@@ -441,18 +340,13 @@ static void take_datagram(enum wire_side side, struct msghdr *message, unsigned 
 /* ICMP says that nobody is there. */
 static void read_error(struct msghdr *message)
 {
+    struct sock_extended_err error;
     struct address remote;
 
-    for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL;
-         head = CMSG_NXTHDR(message, head)) {
-        bool v4 = head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_RECVERR;
-        bool v6 = head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_RECVERR;
-        struct sock_extended_err error;
-        if (!v4 && !v6)
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = CMSG_NXTHDR(message, at)) {
+        if (at->cmsg_type != IP_RECVERR && at->cmsg_type != IPV6_RECVERR)
             continue;
-        memcpy(&error, CMSG_DATA(head), sizeof error);
-        if (error.ee_origin != SO_EE_ORIGIN_ICMP && error.ee_origin != SO_EE_ORIGIN_ICMP6)
-            continue;
+        memcpy(&error, CMSG_DATA(at), sizeof error);
         if (error.ee_errno == ECONNREFUSED &&
             address_read(&remote, message->msg_name, message->msg_namelen) == 0)
             handlers->refused(&remote);
@@ -507,64 +401,58 @@ static void receive(struct watch *watch, uint32_t events)
 
 /* ---- the UDP sockets */
 
-static int set_option(int fd, int level, int name, int value)
-{
-    return setsockopt(fd, level, name, &value, sizeof value);
-}
-
 static int set_options(int fd, int family)
 {
-    if (family == AF_INET6 && (set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) < 0 ||
-                               set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) < 0 ||
-                               set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) < 0 ||
-                               set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) < 0 ||
-                               set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1) < 0))
-        return -1;
-    if (family == AF_INET && set_option(fd, IPPROTO_IP, IP_PKTINFO, 1) < 0)
-        return -1;
-    if (set_option(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 ||
-        set_option(fd, IPPROTO_IP, IP_RECVTTL, 1) < 0 ||
-        set_option(fd, IPPROTO_IP, IP_RECVERR, 1) < 0)
-        return -1;
-    set_option(fd, SOL_SOCKET, SO_RCVBUF, UDP_BUFFER);
-    set_option(fd, SOL_SOCKET, SO_SNDBUF, UDP_BUFFER);
+    static const struct {
+        int family, level, name, value; /* AF_UNSPEC: for both */
+    } options[] = {{AF_INET, IPPROTO_IP, IP_PKTINFO, 1},
+                   {AF_UNSPEC, IPPROTO_IP, IP_RECVTOS, 1},
+                   {AF_UNSPEC, IPPROTO_IP, IP_RECVTTL, 1},
+                   {AF_UNSPEC, IPPROTO_IP, IP_RECVERR, 1},
+                   {AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, 0},
+                   {AF_INET6, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1},
+                   {AF_INET6, IPPROTO_IPV6, IPV6_RECVTCLASS, 1},
+                   {AF_INET6, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1},
+                   {AF_INET6, IPPROTO_IPV6, IPV6_RECVERR, 1},
+                   {AF_UNSPEC, SOL_SOCKET, SO_RCVBUF, UDP_BUFFER},
+                   {AF_UNSPEC, SOL_SOCKET, SO_SNDBUF, UDP_BUFFER}};
+
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        if ((options[i].family == AF_UNSPEC || options[i].family == family) &&
+            setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int)) < 0)
+            return -1;
     return 0;
 }
 
-/* To any address and that port, and finds out which one it is where port is 0. */
-static int bind_udp(int fd, int family, uint16_t *port)
+/* Binds it to any address and the side's port, and finds out which one that is where it is 0. */
+static int bind_udp(int fd, int family, enum wire_side side)
 {
-    struct address any = {.port = *port};
+    struct address any = {.port = side == WIRE_LISTEN ? wire_udp_port() : 0};
     struct sockaddr_storage name;
     socklen_t size = address_write(&any, family, &name);
 
     if (bind(fd, (struct sockaddr *)&name, size) < 0 ||
         getsockname(fd, (struct sockaddr *)&name, &size) < 0 || address_read(&any, &name, size) < 0)
         return -1;
-    *port = any.port;
+    sides[side].port = any.port;
     return 0;
 }
 
 static int open_udp(enum wire_side side, int family)
 {
-    uint16_t port = side == WIRE_LISTEN ? listen_port : 0;
     int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
-    struct watch watch = {fd, receive};
 
     if (fd < 0)
         return -1;
-    sides[side].watch = watch;
-    if (set_options(fd, family) < 0 || bind_udp(fd, family, &port) < 0 ||
-        loop_watch(&sides[side].watch, EPOLLIN | LOOP_AGAIN) < 0) {
-        int error = errno;
-        close(fd);
-        sides[side].watch.fd = -1;
-        errno = error;
-        return -1;
-    }
-    sides[side].family = family;
-    sides[side].port = port;
-    return 0;
+    sides[side].watch = (struct watch){.fd = fd, .ready = receive};
+    if (set_options(fd, family) == 0 && bind_udp(fd, family, side) == 0 &&
+        loop_watch(&sides[side].watch, EPOLLIN | LOOP_AGAIN) == 0)
+        return 0;
+    int error = errno;
+    close(fd);
+    sides[side].watch.fd = -1;
+    errno = error;
+    return -1;
 }
 
 int wire_open(enum wire_side side)
@@ -577,28 +465,19 @@ int wire_open(enum wire_side side)
 static int ask_for_route(const struct address *remote, struct address *local, uint32_t *mtu)
 {
     bool v4 = address_is_v4(&remote->ip);
-    int family = v4 ? AF_INET : AF_INET6, path_mtu = 0;
-    struct address probe = *remote;
     struct sockaddr_storage name;
-    socklen_t size = sizeof path_mtu, name_size;
-    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t name_size = address_write(remote, v4 ? AF_INET : AF_INET6, &name), size = sizeof *mtu;
+    int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), result = -1;
 
     if (fd < 0)
         return -1;
-    probe.port = listen_port;
-    name_size = address_write(&probe, family, &name);
-    int result = connect(fd, (struct sockaddr *)&name, name_size);
-    if (result == 0)
-        result = getsockname(fd, (struct sockaddr *)&name, &name_size);
-    if (result == 0)
-        result = address_read(local, &name, name_size);
-    if (result == 0)
-        getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &path_mtu, &size);
+    if (connect(fd, (struct sockaddr *)&name, name_size) == 0 &&
+        getsockname(fd, (struct sockaddr *)&name, &name_size) == 0 &&
+        address_read(local, &name, name_size) == 0)
+        result = getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, mtu, &size);
     int error = errno;
     close(fd);
     errno = error;
-    local->port = 0;
-    *mtu = (uint32_t)path_mtu;
     return result;
 }
 

@@ -18,9 +18,9 @@ struct link {
     struct address remote; /* port: UDP */
     struct address local;  /* port: UDP, of that side */
     enum wire_side side;
-    unsigned users; /* sockets that hold it */
+    unsigned users; /* sockets that have it: it stays theirs */
     uint64_t used_ms;
-    struct link *next; /* in its bucket, or in the list of free ones */
+    struct link *next;
 };
 
 /* What a socket wants of the packets that it sends. 0: as always. */
@@ -54,8 +54,6 @@ int wire_open(enum wire_side side);
  * of them. That side must be open. */
 struct link *wire_link(const struct address *remote, const struct address *local,
                        enum wire_side side);
-void wire_hold(struct link *link);
-void wire_drop(struct link *link);
 /* After usrsctp_finish, with no socket left: another usrsctp would know none of the links, and
  * another stack may want the port. */
 void wire_end(void);
