@@ -1,8 +1,9 @@
 /*
  * ancillary.c - libFuzzer target: what a program hands to sendmsg, and what the front puts beside a
- * message that it receives. messages.c is included, since what translates is static.
+ * message that it receives. The files are included, since what translates is static.
  */
-#include "../../userland/front/messages.c"
+#include "../../userland/front/receive.c"
+#include "../../userland/front/send.c"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,13 +33,15 @@ static void parse(const uint8_t *data, size_t size)
 static void put(const uint8_t *data, size_t size)
 {
     struct record_head head = {.magic = HEAD_MAGIC};
-    size_t room = data[1], used = 0;
+    size_t room = data[1];
     void *control = malloc(room > 0 ? room : 1);
     struct msghdr message = {.msg_control = control, .msg_controllen = room};
+    struct receive call = {
+        .message = &message, .fd = -1, .marks = data[0] & (MARK_RCVINFO | MARK_SNDRCV)};
 
     memcpy(&head, data + 2, size - 2 < sizeof(head) ? size - 2 : sizeof(head));
-    put_ancillary(-1, data[0] & (MARK_RCVINFO | MARK_SNDRCV), &head, true, &message, &used);
-    if (used > room)
+    put_ancillary(&call, &head, false);
+    if (call.used > room)
         abort();
     free(control);
 }

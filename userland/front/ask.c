@@ -1,24 +1,42 @@
-/* Questions to the stack, and new sockets. See ask.h and ../protocol.h. */
-#include "ask.h"
-#include "start.h"
-#include "system.h"
-#include <errno.h>
+/* Questions to the stack. See front.h and ../protocol.h. */
+#include "front.h"
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/random.h>
-#include <sys/un.h>
+#include <stdarg.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
+
+#define ATTEMPTS 10 /* one a millisecond */
+#define CHILD_STACK_SIZE 32768
+
+void complain(atomic_flag *once, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    int saved = errno;
+
+    if (once != NULL && atomic_flag_test_and_set(once))
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    struct iovec parts[] = {{program_invocation_short_name, strlen(program_invocation_short_name)},
+                            {(char[]){": "}, 2},
+                            {text, strlen(text)},
+                            {(char[]){"\n"}, 1}};
+    KERNEL(writev, STDERR_FILENO, parts, sizeof(parts) / sizeof(parts[0]));
+    errno = saved;
+}
+
+/* ---- what a socket tells of itself */
 
 int marks_of(int fd)
 {
     int value = 0, saved = errno;
     socklen_t size = sizeof(value);
 
-    int result = k_getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, &size);
+    int result = KERNEL(getsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, &value, &size);
     errno = saved;
     return result == 0 && (value & MARK_MASK) == MARK_MAGIC ? value & ~MARK_MASK : -1;
 }
@@ -27,216 +45,243 @@ void set_marks(int fd, int marks)
 {
     int value = MARK_MAGIC | marks, saved = errno;
 
-    k_setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
+    KERNEL(setsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
     errno = saved;
 }
 
-#define CHILD_STACK_SIZE 32768
-
-/* ---- names */
-
-struct name {
-    struct sockaddr_un address;
-    socklen_t size;
-};
-
-static struct name abstract_name(const char *text)
-{
-    struct name name = {.address = {.sun_family = AF_UNIX}};
-
-    size_t length = strnlen(text, sizeof(name.address.sun_path) - 1);
-    memcpy(name.address.sun_path + 1, text, length);
-    name.size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
-    return name;
-}
-
-static struct name stack_name(unsigned udp_port)
-{
-    char text[64];
-
-    snprintf(text, sizeof(text), PROTOCOL_STACK_FORMAT, (unsigned)geteuid(), udp_port);
-    return abstract_name(text);
-}
-
-/* Which socket is it, and whose? 0, or -1 for one that the stack does not know. Keeps errno. */
 int name_of(int fd, struct socket_name *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNSPEC};
     socklen_t size = sizeof(address);
-    int saved = errno, result = k_getsockname(fd, &address, &size);
+    int saved = errno, result = KERNEL(getsockname, fd, &address, &size);
 
     errno = saved;
     return result == 0 && read_socket_name(&address, size, name) ? 0 : -1;
 }
 
-/* ---- one question */
-
-/* The socket's own time limit for connect and send is the question's, too. */
-static void limit_wait(int fd, int connection)
+bool waits(int fd, int flags)
 {
-    struct timeval limit;
-    socklen_t size = sizeof(limit);
-
-    if (k_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &size) == 0)
-        k_setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &limit, size);
+    return (flags & MSG_DONTWAIT) == 0 && (KERNEL(fcntl, fd, F_GETFL, 0) & O_NONBLOCK) == 0;
 }
 
-static int send_request(int connection, const struct request *request, const void *payload)
+struct address make_address(const char *format, ...)
 {
-    struct iovec parts[2] = {{(void *)(uintptr_t)request, sizeof(*request)},
-                             {(void *)(uintptr_t)payload, payload == NULL ? 0 : request->size}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t sent;
+    struct address address = {.name = {.sun_family = AF_UNIX}};
+    va_list arguments;
 
+    va_start(arguments, format);
+    int length =
+        vsnprintf(address.name.sun_path + 1, sizeof(address.name.sun_path) - 1, format, arguments);
+    va_end(arguments);
+    address.size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) + (socklen_t)length;
+    return address;
+}
+
+/* ---- signals, and children */
+
+void block_signals(sigset_t *before)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
+void restore_signals(const sigset_t *before)
+{
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* No signal handler of the program's may run in the child; and its end is told to nobody but us (no
+ * SIGCHLD, hence __WCLONE). */
+int run_in_child(int (*function)(void *), void *argument)
+{
+    _Alignas(16) char child_stack[CHILD_STACK_SIZE];
+    sigset_t before;
+
+    block_signals(&before);
+    pid_t child =
+        clone(function, child_stack + sizeof(child_stack), CLONE_VM | CLONE_VFORK, argument);
+    int error = errno;
+    if (child != -1)
+        while (KERNEL(wait4, child, NULL, __WCLONE, NULL) == -1 && errno == EINTR)
+            continue;
+    restore_signals(&before);
+    errno = error;
+    return child == -1 ? -1 : 0;
+}
+
+/* ---- one question */
+
+bool stack_was_lost;
+
+struct question {
+    struct address stack;
+    const struct request *request;
+    const void *payload;
+    struct answer *answer;
+    struct reply reply;
+    int fd;               /* the socket, or -1 */
+    int attached;         /* a descriptor that goes along, or -1 */
+    struct timeval limit; /* of a wait: the socket's own for connect and send */
+    int error;            /* an errno, or 0 */
+};
+
+static int connect_to(const struct address *address)
+{
+    int fd = KERNEL(socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd != -1 && KERNEL(connect, fd, &address->name, address->size) == -1)
+        return fail_and_close(fd);
+    return fd;
+}
+
+static int send_question(int connection, const struct question *question)
+{
+    const struct request *request = question->request;
+    struct iovec parts[2] = {
+        {(void *)(uintptr_t)request, sizeof(*request)},
+        {(void *)(uintptr_t)question->payload, question->payload == NULL ? 0 : request->size}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    union descriptor_control control;
+    int sent;
+
+    if (question->attached != -1)
+        attach_descriptor(&message, &control, question->attached);
     do
-        sent = k_sendmsg(connection, &message, MSG_NOSIGNAL);
+        sent = KERNEL(sendmsg, connection, &message, MSG_NOSIGNAL);
     while (sent == -1 && errno == EINTR);
     return sent == -1 ? -1 : 0;
 }
 
 static void close_descriptor(void *fd)
 {
-    k_close(*(int *)fd);
+    KERNEL(close, *(int *)fd);
 }
 
 /* A wait goes through libc, where the thread can be cancelled; the connection is closed then. */
-static ssize_t receive_reply(int connection, struct msghdr *message, bool waits)
+static ssize_t await_reply(int connection, const struct question *question, struct msghdr *message)
 {
     ssize_t got;
 
-    if (waits) {
-        pthread_cleanup_push(close_descriptor, &connection);
-        got = recvmsg(connection, message, 0);
-        pthread_cleanup_pop(0);
-        return got;
-    }
-    /* Most replies are there before a thread could fall asleep and wake up again. (0 is no end yet:
-     * without waiting, Linux tells the end of the file too early if data and end come just then.) */
+    KERNEL(setsockopt, connection, SOL_SOCKET, SO_RCVTIMEO, &question->limit,
+           sizeof(question->limit));
+    pthread_cleanup_push(close_descriptor, &connection);
+    got = recvmsg(connection, message, 0);
+    pthread_cleanup_pop(0);
+    return got;
+}
+
+/* Most replies are there before a thread could fall asleep and wake up again. (0 is no end yet:
+ * without waiting, Linux tells the end of the file too early if data and end come just then.) */
+static ssize_t fetch_reply(int connection, struct msghdr *message)
+{
+    ssize_t got = -1;
+
     for (int i = 0; i < LOOKS; i++) {
-        got = k_recvmsg(connection, message, MSG_DONTWAIT);
+        got = KERNEL(recvmsg, connection, message, MSG_DONTWAIT);
         if (got > 0 || (got == -1 && errno != EAGAIN))
             break;
         sched_yield();
     }
     while (got == -1 && (errno == EINTR || errno == EAGAIN))
-        got = k_recvmsg(connection, message, 0);
+        got = KERNEL(recvmsg, connection, message, 0);
     return got;
 }
 
-static int exchange(int connection, const struct request *request, const void *payload,
-                    struct answer *answer, struct reply *reply)
+/* Connects, asks, and closes. 0, or -1 with errno. */
+static int ask_once(struct question *question)
 {
+    struct answer *answer = question->answer;
     struct iovec parts[2] = {
-        {reply, sizeof(*reply)},
+        {&question->reply, sizeof(question->reply)},
         {answer == NULL ? NULL : answer->bytes, answer == NULL ? 0 : answer->room}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    int connection = connect_to(&question->stack);
 
-    if (send_request(connection, request, payload) == -1)
+    if (connection == -1)
         return -1;
-    ssize_t got = receive_reply(connection, &message, (request->flags & REQUEST_WAIT) != 0);
-    if (got == -1)
-        return -1;
-    if (got < (ssize_t)sizeof(*reply)) {
+    if (send_question(connection, question) == -1)
+        return fail_and_close(connection);
+    ssize_t got = question->request->flags & REQUEST_WAIT
+                      ? await_reply(connection, question, &message)
+                      : fetch_reply(connection, &message);
+    if (got >= 0 && got < (ssize_t)sizeof(question->reply))
         errno = ECONNRESET;
-        return -1;
-    }
-    if (answer != NULL)
-        answer->room = reply->size;
+    if (got < (ssize_t)sizeof(question->reply))
+        return fail_and_close(connection);
+    KERNEL(close, connection);
     return 0;
 }
 
-/* A stack that was about to end, and goes on, cannot be reached for a moment (stack/main.c). */
-static int connect_name(const struct name *name)
+static bool is_lost(int error)
 {
-    int fd = k_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    return error == ECONNREFUSED || error == EPIPE || error == ENOTCONN || error == ECONNRESET;
+}
 
-    if (fd == -1)
-        return -1;
-    for (int attempts = 0; attempts < 10; attempts++) {
-        if (k_connect(fd, &name->address, name->size) == 0)
-            return fd;
-        if (errno != ECONNREFUSED)
-            break;
+/* A stack that was about to end, and goes on, cannot be reached for a moment (stack/main.c); and one
+ * that has no descriptor for us turns us away. */
+static void ask_repeatedly(struct question *question)
+{
+    int result = ask_once(question);
+
+    for (int i = 1; i < ATTEMPTS && result == -1 && is_lost(errno); i++) {
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        errno = ECONNREFUSED;
+        result = ask_once(question);
     }
-    int error = errno;
-    k_close(fd);
-    errno = error;
-    return -1;
-}
-
-/* A question to the stack at that address: connects, asks, and closes. */
-struct question {
-    struct name stack;
-    struct request *request;
-    const void *payload;
-    struct answer *answer;
-    struct reply *reply;
-    int fd; /* whose time limit holds, and what is closed first if that is wanted */
-    bool closes;
-    int error; /* an errno, or 0 */
-};
-
-static void ask_question(struct question *question)
-{
-    unsigned flags = question->request->flags;
-    int connection = connect_name(&question->stack), result = connection == -1 ? -1 : 0;
-
-    if (result == 0 && (flags & REQUEST_WAIT) && !question->closes)
-        limit_wait(question->fd, connection);
-    if (question->closes)
-        k_close(question->fd);
-    if (result == 0)
-        result = exchange(connection, question->request, question->payload, question->answer,
-                          question->reply);
     question->error = result == -1 ? errno : 0;
-    if (connection != -1)
-        k_close(connection);
 }
 
-/* In a child that shares memory with us, but not descriptors: there is room for one after a close. */
-static int ask_in_child(void *argument)
+/* There is room for a descriptor after a close. */
+static int ask_in_child(void *question)
 {
-    struct question *question = argument;
-
-    k_close(question->fd);
-    ask_question(question);
+    KERNEL(close, ((struct question *)question)->fd);
+    ask_repeatedly(question);
     _exit(0);
 }
 
-/* The program may have no descriptor left; the calls of a kernel's SCTP need none. */
-static void ask_without_descriptor(struct question *question)
+/* The stack has ended, or does not want us: that is what a reset looks like. */
+static int lose_stack(int error)
 {
-    _Alignas(16) char child_stack[CHILD_STACK_SIZE];
+    if (!is_lost(error))
+        return fail(error);
+    if (!stack_was_lost)
+        complain(NULL, error == ECONNREFUSED ? "sctp-stack has ended: its connections are reset"
+                                             : "sctp-stack turns this program away");
+    stack_was_lost = true;
+    return fail(ECONNRESET);
+}
+
+/* The program may have no descriptor left; the calls of a kernel's SCTP need none. */
+static int put_question(struct question *question)
+{
+    bool blocks = (question->request->flags & REQUEST_WAIT) == 0;
     sigset_t before;
 
-    block_signals(&before);
-    question->error = EMFILE;
-    pid_t child =
-        clone(ask_in_child, child_stack + sizeof(child_stack), CLONE_VM | CLONE_VFORK, question);
-    if (child != -1)
-        while (syscall(SYS_wait4, child, NULL, __WCLONE, NULL) == -1 && errno == EINTR)
-            continue;
-    restore_signals(&before);
+    if (blocks)
+        block_signals(&before);
+    ask_repeatedly(question);
+    if (blocks)
+        restore_signals(&before);
+    if (question->error == EMFILE)
+        (void)run_in_child(ask_in_child, question);
+    return question->error == 0 ? 0 : lose_stack(question->error);
 }
 
-/* The stack has ended, or lost the socket: that is what a reset looks like. */
-static bool stack_was_lost;
-
-static int lost(void)
+/* Whose stack is it? 0, or -1 with errno. */
+static int find_stack(int fd, struct question *question, struct request *request)
 {
-    int error = errno;
+    struct socket_name name;
 
-    if (error != ECONNREFUSED && error != EPIPE && error != ENOTCONN && error != ECONNRESET)
-        return -1;
-    if (!stack_was_lost)
-        fprintf(stderr, "%s: sctp-stack has ended: its connections are reset\n",
-                program_invocation_short_name);
-    stack_was_lost = true;
-    errno = ECONNRESET;
-    return -1;
+    if (name_of(fd, &name) == -1)
+        return fail(EBADF);
+    *question = (struct question){.request = request, .fd = fd, .attached = -1};
+    question->stack = make_address(PROTOCOL_STACK_FORMAT, name.uid, name.udp_port);
+    request->id = name.id;
+    return 0;
 }
+
+/* ---- questions about a socket */
 
 /* A record may have 32 bytes less than SO_SNDBUF says (net/unix/af_unix.c), and Linux doubles what it
  * is told (socket(7)). */
@@ -244,236 +289,82 @@ static void set_send_buffer(int fd, int size)
 {
     int half = size / 2 + 16;
 
-    k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
-}
-
-/* 0, or -1 with errno. */
-static int find_stack(struct question *question)
-{
-    struct socket_name name;
-    char text[64];
-
-    if (name_of(question->fd, &name) == -1) {
-        errno = EBADF;
-        return -1;
-    }
-    question->request->id = name.id;
-    snprintf(text, sizeof(text), PROTOCOL_STACK_FORMAT, name.uid, name.udp_port);
-    question->stack = abstract_name(text);
-    return 0;
-}
-
-static int put_question(struct question *question)
-{
-    bool waits = (question->request->flags & REQUEST_WAIT) != 0;
-    sigset_t before;
-
-    if (find_stack(question) == -1)
-        return -1;
-    if (!waits)
-        block_signals(&before);
-    ask_question(question);
-    if (!waits)
-        restore_signals(&before);
-    if (question->error == EMFILE && !question->closes)
-        ask_without_descriptor(question);
-    errno = question->error;
-    if (errno == 0)
-        return 0;
-    if (question->answer != NULL)
-        question->answer->room = 0;
-    return lost();
+    KERNEL(setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
 }
 
 int ask(int fd, struct request *request, const void *payload, size_t size, struct answer *answer)
 {
-    struct reply reply = {0};
-    struct question question = {
-        .request = request, .payload = payload, .answer = answer, .reply = &reply, .fd = fd};
+    struct question question;
+    socklen_t limit_size = sizeof(question.limit);
     int before = marks_of(fd), saved = errno;
 
+    if (find_stack(fd, &question, request) == -1)
+        return -1;
+    question.payload = payload;
+    question.answer = answer;
     if (payload != NULL)
         request->size = (uint32_t)size;
-    if (put_question(&question) == -1)
+    if (request->kind == REQUEST_LINGER)
+        KERNEL(close, fd);
+    else if (request->flags & REQUEST_WAIT)
+        KERNEL(getsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &question.limit, &limit_size);
+    int result = put_question(&question);
+    if (answer != NULL)
+        answer->room = question.reply.size;
+    if (result == -1)
         return -1;
-    int after = (int)reply.marks | (before & MARK_PARTS);
+    errno = question.reply.error == 0 ? saved : question.reply.error;
+    if (request->kind == REQUEST_LINGER)
+        return 0;
+    int after = (int)question.reply.marks | (before & MARK_PARTS);
     bool resizes = request->kind == REQUEST_SET && request->level == SOL_SOCKET &&
                    request->number == SO_SNDBUF;
     if ((after & MARK_CONNECTED) && (resizes || (before & MARK_CONNECTED) == 0))
-        set_send_buffer(fd, reply.send_buffer);
+        set_send_buffer(fd, question.reply.send_buffer);
     if (after != before)
         set_marks(fd, after);
-    errno = reply.error == 0 ? saved : reply.error;
-    return reply.error == 0 ? reply.value : -1;
+    return question.reply.error == 0 ? question.reply.value : -1;
 }
 
-/* How long may a recv wait? In milliseconds, -1 for ever. */
-static int receive_timeout_ms(int fd)
+/* 0, or -1 with errno: EAGAIN when the socket's time limit for recv is over. */
+static int await_either(int fd, int connection)
 {
+    struct pollfd either[2] = {{.fd = fd, .events = POLLIN}, {.fd = connection, .events = POLLIN}};
     struct timeval limit = {.tv_sec = 0};
     socklen_t size = sizeof(limit);
 
-    if (k_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &size) == -1 ||
-        (limit.tv_sec == 0 && limit.tv_usec == 0))
-        return -1;
-    return limit.tv_sec > 1000000 ? -1 : (int)(limit.tv_sec * 1000 + (limit.tv_usec + 999) / 1000);
+    KERNEL(getsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &size);
+    bool is_limited = limit.tv_sec != 0 || limit.tv_usec != 0;
+    struct timespec time = {.tv_sec = limit.tv_sec, .tv_nsec = limit.tv_usec * 1000};
+    int ready = ppoll(either, 2, is_limited ? &time : NULL, NULL);
+    return ready == 0 ? fail(EAGAIN) : ready == -1 ? -1 : 0;
 }
 
 int await_message_or_end(int fd)
 {
     struct request request = {.kind = REQUEST_AWAIT_END, .flags = REQUEST_WAIT};
-    struct question question = {.request = &request, .fd = fd};
+    struct question question;
+    int result;
 
-    if (find_stack(&question) == -1)
+    if (find_stack(fd, &question, &request) == -1)
         return -1;
-    int connection = connect_name(&question.stack), ready = -1;
+    int connection = connect_to(&question.stack);
     if (connection == -1)
-        return lost();
+        return lose_stack(errno);
     pthread_cleanup_push(close_descriptor, &connection);
-    struct pollfd either[2] = {{.fd = fd, .events = POLLIN}, {.fd = connection, .events = POLLIN}};
-    if (send_request(connection, &request, NULL) == 0)
-        ready = poll(either, 2, receive_timeout_ms(fd));
+    result = send_question(connection, &question) == -1 ? -1 : await_either(fd, connection);
+    fail_and_close(connection);
     pthread_cleanup_pop(0);
-    int error = ready == 0 ? EAGAIN : errno;
-    k_close(connection);
-    errno = error;
-    return ready > 0 ? 0 : -1;
+    return result;
 }
 
-int close_and_ask(int fd, struct request *request)
-{
-    struct reply reply;
-    struct question question = {.request = request, .reply = &reply, .fd = fd, .closes = true};
-    int saved = errno;
-
-    (void)put_question(&question);
-    errno = saved;
-    return 0;
-}
-
-/* ---- a new socket */
-
-/* A name that no other socket has. */
-static int bind_to_id(int fd, int domain, unsigned udp_port)
-{
-    unsigned long long id = 0;
-    char text[96];
-
-    for (int i = 0; i < 100; i++) {
-        if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
-            id =
-                (unsigned long long)(uintptr_t)&id * 2654435761u + (unsigned)getpid() + (unsigned)i;
-        snprintf(text, sizeof(text), PROTOCOL_SOCKET_FORMAT, (unsigned)geteuid(), udp_port,
-                 domain == AF_INET ? '4' : '6', id);
-        struct name name = abstract_name(text);
-        if (k_bind(fd, &name.address, name.size) == 0)
-            return 0;
-        if (errno != EADDRINUSE)
-            return -1;
-    }
-    return -1;
-}
-
-/* Anybody can have taken the stack's address. */
-static int check_owner(int fd)
-{
-    struct ucred peer;
-    socklen_t size = sizeof(peer);
-
-    if (k_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == -1)
-        return -1;
-    if (peer.uid == geteuid() || peer.uid == 0)
-        return 0;
-    errno = EACCES;
-    return -1;
-}
-
-static int connect_to_stack(int fd, unsigned udp_port)
-{
-    struct name name = stack_name(udp_port);
-
-    for (int attempts = 0; attempts < 1000; attempts++) {
-        if (k_connect(fd, &name.address, name.size) == 0)
-            return check_owner(fd);
-        if (errno == EINTR)
-            continue;
-        if (errno != ECONNREFUSED || start_stack(&name.address, name.size, udp_port) == -1)
-            return -1;
-    }
-    return -1;
-}
-
-/* See FILLER_SIZE. */
-static int prepare(int fd)
-{
-    static const char filler[FILLER_SIZE];
-    struct iovec part = {(void *)(uintptr_t)filler, sizeof(filler)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    int smallest = 1, zero = 0;
-
-    if (k_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest)) == -1 ||
-        k_setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == -1 ||
-        k_sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1)
-        return -1;
-    set_marks(fd, 0);
-    return 0;
-}
-
-int ask_to_capture(unsigned udp_port, int fd)
+int ask_to_capture(unsigned udp_port, int file)
 {
     struct request request = {.kind = REQUEST_CAPTURE};
-    struct reply reply = {.error = 0};
-    struct name name = stack_name(udp_port);
-    union descriptor_control control;
-    struct iovec part = {&request, sizeof(request)}, answer = {&reply, sizeof(reply)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    int connection = connect_name(&name);
+    struct question question = {.request = &request, .fd = -1, .attached = file};
 
-    if (connection == -1)
+    question.stack = make_address(PROTOCOL_STACK_FORMAT, (unsigned)geteuid(), udp_port);
+    if (put_question(&question) == -1)
         return -1;
-    attach_descriptor(&message, &control, fd);
-    ssize_t sent = k_sendmsg(connection, &message, MSG_NOSIGNAL);
-    message = (struct msghdr){.msg_iov = &answer, .msg_iovlen = 1};
-    ssize_t got = sent == -1 ? -1 : receive_reply(connection, &message, false);
-    k_close(connection);
-    if (got == sizeof(reply))
-        errno = reply.error;
-    return got == sizeof(reply) && reply.error == 0 ? 0 : -1;
-}
-
-/* A stack that has been killed can be connected to until the kernel has closed all that it had. */
-static bool is_answered(int fd)
-{
-    struct request request = {.kind = REQUEST_SOCKNAME};
-
-    return ask(fd, &request, NULL, 0, NULL) != -1;
-}
-
-static int try_socket(int domain, int type, unsigned udp_port)
-{
-    int fd = k_socket(AF_UNIX, SOCK_SEQPACKET | (type & SOCK_CLOEXEC), 0);
-
-    if (fd == -1)
-        return -1;
-    if (bind_to_id(fd, domain, udp_port) == 0 && connect_to_stack(fd, udp_port) == 0 &&
-        prepare(fd) == 0 &&
-        ((type & SOCK_NONBLOCK) == 0 || k_fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0))
-        return fd;
-    int error = errno;
-    k_close(fd);
-    errno = error;
-    return -1;
-}
-
-int ask_for_socket(int domain, int type, unsigned udp_port)
-{
-    for (int attempts = 0; attempts < 1000; attempts++) {
-        int fd = try_socket(domain, type, udp_port);
-        if (fd == -1 || !stack_was_lost || is_answered(fd))
-            return fd;
-        k_close(fd);
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
-    errno = ECONNRESET;
-    return -1;
+    return question.reply.error == 0 ? 0 : fail(question.reply.error);
 }

@@ -8,20 +8,12 @@
  *
  * Linked into a program, or preloaded by withusrsctp.
  */
-#include "ask.h"
-#include "libc.h"
-#include "messages.h"
-#include "system.h"
+#include "front.h"
 #include <dlfcn.h>
-#include <errno.h>
 #include <linux/sctp.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdint.h>
-#include <stdio.h>
+#include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
@@ -44,158 +36,125 @@ __attribute__((constructor)) void libc_find(void)
 
 enum choice { CHOICE_AUTO, CHOICE_KERNEL, CHOICE_STACK, CHOICE_INVALID };
 
-static enum choice choice;
-static unsigned udp_port = PROTOCOL_UDP_PORT;
-
-static void read_choice(void)
+/* The environment is read for each socket: that needs no lock. */
+static enum choice read_choice(void)
 {
+    static const char *const names[] = {"auto", "kernel", "usrsctp"};
+    static atomic_flag said = ATOMIC_FLAG_INIT;
     const char *value = getenv("SCTP_STACK");
+    int choice = CHOICE_AUTO;
 
-    if (value == NULL || strcmp(value, "auto") == 0) {
-        choice = CHOICE_AUTO;
-    } else if (strcmp(value, "kernel") == 0) {
-        choice = CHOICE_KERNEL;
-    } else if (strcmp(value, "usrsctp") == 0) {
-        choice = CHOICE_STACK;
-    } else {
-        choice = CHOICE_INVALID;
-        fprintf(stderr, "%s: SCTP_STACK: '%s' is not auto, kernel or usrsctp\n",
-                program_invocation_short_name, value);
-    }
+    while (value != NULL && choice < CHOICE_INVALID && strcmp(value, names[choice]) != 0)
+        choice++;
+    if (choice == CHOICE_INVALID)
+        complain(&said, "SCTP_STACK: '%s' is not auto, kernel or usrsctp", value);
+    return (enum choice)choice;
 }
 
-static void read_udp_port(void)
+/* 0: what is given is none. */
+static unsigned read_udp_port(void)
 {
+    static atomic_flag said = ATOMIC_FLAG_INIT;
     const char *value = getenv("SCTP_UDP_PORT");
+    int saved = errno;
     char *end;
 
     if (value == NULL)
-        return;
-    errno = 0;
+        return PROTOCOL_UDP_PORT;
     long port = strtol(value, &end, 10);
-    if (errno == 0 && end != value && *end == '\0' && port >= 1 && port <= 65535) {
-        udp_port = (unsigned)port;
-        return;
-    }
-    choice = CHOICE_INVALID;
-    fprintf(stderr, "%s: SCTP_UDP_PORT: '%s' is not a port, 1 to 65535\n",
-            program_invocation_short_name, value);
-}
-
-static void read_environment(void)
-{
-    int saved = errno;
-
-    read_choice();
-    read_udp_port();
     errno = saved;
+    if (end != value && *end == '\0' && port >= 1 && port <= 65535)
+        return (unsigned)port;
+    complain(&said, "SCTP_UDP_PORT: '%s' is not a port, 1 to 65535", value);
+    return 0;
 }
 
-/* As the kernel says it, where there is no such socket of SCTP's. */
-static bool supported(int domain, int type, int protocol)
+/* 0, or -1 with errno as the kernel says it where there is no such socket of SCTP's. */
+static int check_kind(int domain, int type, int protocol)
 {
-    int plain = type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-    if (plain < 0 || plain > SOCK_PACKET)
-        errno = EINVAL;
-    else if (domain != AF_INET && domain != AF_INET6)
-        errno = EAFNOSUPPORT;
-    else if (protocol != IPPROTO_SCTP)
-        errno = EPROTONOSUPPORT;
-    else if (plain != SOCK_STREAM)
-        errno = plain == SOCK_SEQPACKET ? ESOCKTNOSUPPORT : EPROTONOSUPPORT;
-    else
-        return true;
-    return false;
-}
-
-static void explain_one_to_many(void)
-{
-    fprintf(stderr,
-            "%s: socket: over usrsctp there are one-to-one SCTP sockets (SOCK_STREAM) only\n",
-            program_invocation_short_name);
-}
-
-static void announce(void)
-{
-    fprintf(stderr, "%s: socket: this kernel has no SCTP: using usrsctp, SCTP over UDP port %u\n",
-            program_invocation_short_name, udp_port);
+    if (type < 0 || type > SOCK_PACKET)
+        return fail(EINVAL);
+    if (domain != AF_INET && domain != AF_INET6)
+        return fail(EAFNOSUPPORT);
+    if (protocol != IPPROTO_SCTP || (type != SOCK_STREAM && type != SOCK_SEQPACKET))
+        return fail(EPROTONOSUPPORT);
+    return type == SOCK_STREAM ? 0 : fail(ESOCKTNOSUPPORT);
 }
 
 /* With each socket, since each may be the first of a new stack's. */
-static void capture(const char *path)
+static void capture(const char *path, unsigned udp_port)
 {
-    static atomic_bool said;
-    int saved = errno, fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    int saved = errno, file = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 
-    if ((fd == -1 || ask_to_capture(udp_port, fd) == -1) && !atomic_exchange(&said, true))
-        fprintf(stderr, "%s: SCTP_CAPTURE: %s: %s\n", program_invocation_short_name, path,
-                errno == EINVAL ? "not a capture in the pcapng format" : strerror(errno));
-    if (fd != -1)
-        k_close(fd);
+    if (file == -1 || ask_to_capture(udp_port, file) == -1)
+        complain(&said, "SCTP_CAPTURE: %s: %s", path,
+                 errno == EINVAL ? "not a capture in the pcapng format" : strerror(errno));
+    if (file != -1)
+        KERNEL(close, file);
     errno = saved;
 }
 
-static int stack_socket(int domain, int type, int protocol)
+static int stack_socket(int domain, int type, int protocol, unsigned udp_port)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static atomic_flag said = ATOMIC_FLAG_INIT;
     const char *path = getenv("SCTP_CAPTURE");
+    int plain_type = type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    if ((type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_SEQPACKET)
-        pthread_once(&once, explain_one_to_many);
-    if (!supported(domain, type, protocol))
+    if (plain_type == SOCK_SEQPACKET)
+        complain(&said,
+                 "socket: over usrsctp there are one-to-one SCTP sockets (SOCK_STREAM) only");
+    if (check_kind(domain, plain_type, protocol) == -1)
         return -1;
-    int fd = ask_for_socket(domain, type, udp_port);
+    int fd = open_socket(domain, type, udp_port);
     if (fd != -1 && path != NULL && *path != '\0')
-        capture(path);
-    return fd;
-}
-
-static int kernel_or_stack(int domain, int type, int protocol)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    int fd = LIBC(socket)(domain, type, protocol);
-
-    if (fd >= 0 || (errno != EPROTONOSUPPORT && errno != ESOCKTNOSUPPORT))
-        return fd;
-    fd = stack_socket(domain, type, protocol);
-    if (fd >= 0)
-        pthread_once(&once, announce);
+        capture(path, udp_port);
     return fd;
 }
 
 EXPORT int socket(int domain, int type, int protocol)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static atomic_flag said = ATOMIC_FLAG_INIT;
 
     if (protocol != IPPROTO_SCTP || (domain != AF_INET && domain != AF_INET6) ||
         (type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_RAW)
         return LIBC(socket)(domain, type, protocol);
-    pthread_once(&once, read_environment);
-    switch (choice) {
-    case CHOICE_KERNEL: return LIBC(socket)(domain, type, protocol);
-    case CHOICE_STACK: return stack_socket(domain, type, protocol);
-    case CHOICE_INVALID: errno = EINVAL; return -1;
-    default: return kernel_or_stack(domain, type, protocol);
-    }
+    enum choice choice = read_choice();
+    unsigned udp_port = read_udp_port();
+    if (choice == CHOICE_INVALID || udp_port == 0)
+        return fail(EINVAL);
+    int fd = choice == CHOICE_STACK ? -1 : LIBC(socket)(domain, type, protocol);
+    if (choice == CHOICE_KERNEL || fd != -1 ||
+        (choice == CHOICE_AUTO && errno != EPROTONOSUPPORT && errno != ESOCKTNOSUPPORT))
+        return fd;
+    fd = stack_socket(domain, type, protocol, udp_port);
+    if (choice == CHOICE_AUTO && fd != -1)
+        complain(&said, "socket: this kernel has no SCTP: using usrsctp, SCTP over UDP port %u",
+                 udp_port);
+    return fd;
 }
 
 /* ---- the life of a socket */
 
-/* A request with an address. flags: REQUEST_WAIT. */
-static int ask_with_address(int fd, enum request_kind kind, const struct sockaddr *address,
-                            socklen_t size, unsigned flags)
+/* May so much be taken from the program? 0, or -1 with errno. */
+static int check_given(const void *value, socklen_t size)
 {
-    struct request request = {.kind = kind, .flags = flags};
+    if ((int)size < 0)
+        return fail(EINVAL);
+    return size > 0 && bad_pointer(value) ? fail(EFAULT) : 0;
+}
 
-    if (size > sizeof(struct sockaddr_storage) || (int)size < 0) {
-        errno = EINVAL;
+static int ask_with_address(int fd, enum request_kind kind, const struct sockaddr *address,
+                            socklen_t size)
+{
+    struct request request = {.kind = kind};
+
+    if (size > sizeof(struct sockaddr_storage))
+        return fail(EINVAL);
+    if (check_given(address, size) == -1)
         return -1;
-    }
-    if (size > 0 && bad_pointer(address)) {
-        errno = EFAULT;
-        return -1;
-    }
+    if (kind == REQUEST_CONNECT && waits(fd, 0))
+        request.flags = REQUEST_WAIT;
     return ask(fd, &request, address, size, NULL);
 }
 
@@ -203,7 +162,7 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
 {
     if (marks_of(fd) == -1)
         return LIBC(bind)(fd, address, size);
-    return ask_with_address(fd, REQUEST_BIND, address.__sockaddr__, size, 0);
+    return ask_with_address(fd, REQUEST_BIND, address.__sockaddr__, size);
 }
 
 EXPORT int listen(int fd, int backlog)
@@ -216,17 +175,8 @@ EXPORT int listen(int fd, int backlog)
         return LIBC(listen)(fd, backlog);
     int result = ask(fd, &request, NULL, 0, &answer);
     if (result == -1 && answer.room > 0 && answer.room < sizeof(why))
-        fprintf(stderr, "%s: listen: %.*s\n", program_invocation_short_name, (int)answer.room, why);
+        complain(NULL, "listen: %.*s", (int)answer.room, why);
     return result;
-}
-
-EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
-{
-    int marks = marks_of(fd);
-
-    if (marks == -1)
-        return LIBC(accept)(fd, address, size);
-    return accept_connection(fd, marks, address.__sockaddr__, size, 0);
 }
 
 EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict size, int flags)
@@ -238,28 +188,30 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict size, int
     return accept_connection(fd, marks, address.__sockaddr__, size, flags);
 }
 
+EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
+{
+    return accept4(fd, address, size, 0);
+}
+
 /* A socket whose connect failed while nobody waited for it has been closed by the stack, so that
  * poll tells of the error. It can connect again: a new one takes its place. */
 static int replace_socket(int fd)
 {
     struct request request = {.kind = REQUEST_REPLACE};
     struct socket_name name;
-    int status = k_fcntl(fd, F_GETFL, 0), cloexec = k_fcntl(fd, F_GETFD, 0);
+    int cloexec = KERNEL(fcntl, fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
 
     if (name_of(fd, &name) == -1)
         return -1;
     request.other = name.id;
-    int fresh = ask_for_socket(name.family == '4' ? AF_INET : AF_INET6,
-                               status & O_NONBLOCK ? SOCK_NONBLOCK : 0, name.udp_port);
+    int fresh = open_socket(name.family == '4' ? AF_INET : AF_INET6,
+                            waits(fd, 0) ? 0 : SOCK_NONBLOCK, name.udp_port);
     if (fresh == -1)
         return -1;
-    int result = ask(fresh, &request, NULL, 0, NULL);
-    if (result != -1)
-        result = (int)syscall(SYS_dup3, fresh, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
-    int error = errno;
-    k_close(fresh);
-    errno = error;
-    return result == -1 ? -1 : 0;
+    if (ask(fresh, &request, NULL, 0, NULL) == -1 || KERNEL(dup3, fresh, fd, cloexec) == -1)
+        return fail_and_close(fresh);
+    KERNEL(close, fresh);
+    return 0;
 }
 
 EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
@@ -268,14 +220,11 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
 
     if (marks_of(fd) == -1)
         return LIBC(connect)(fd, address, size);
-    if (!bad_pointer(to) && size >= sizeof(to->sa_family) && to->sa_family == AF_UNSPEC) {
-        errno = EOPNOTSUPP;
-        return -1;
-    }
-    bool waits = (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0;
-    int result = ask_with_address(fd, REQUEST_CONNECT, to, size, waits ? REQUEST_WAIT : 0);
+    if (!bad_pointer(to) && size >= sizeof(to->sa_family) && to->sa_family == AF_UNSPEC)
+        return fail(EOPNOTSUPP);
+    int result = ask_with_address(fd, REQUEST_CONNECT, to, size);
     if (result == -1 && errno == ESTALE && replace_socket(fd) == 0)
-        result = ask_with_address(fd, REQUEST_CONNECT, to, size, waits ? REQUEST_WAIT : 0);
+        result = ask_with_address(fd, REQUEST_CONNECT, to, size);
     if (result == -1 && errno == EAGAIN) /* SO_SNDTIMEO */
         errno = EINPROGRESS;
     return result;
@@ -294,11 +243,13 @@ EXPORT int shutdown(int fd, int how)
 EXPORT int close(int fd)
 {
     struct request request = {.kind = REQUEST_LINGER, .flags = REQUEST_WAIT};
-    int marks = marks_of(fd);
+    int marks = marks_of(fd), saved = errno;
 
     if (marks == -1 || (marks & MARK_LINGER) == 0)
         return LIBC(close)(fd);
-    return close_and_ask(fd, &request);
+    (void)ask(fd, &request, NULL, 0, NULL);
+    errno = saved;
+    return 0;
 }
 
 /* ---- names and options */
@@ -340,23 +291,16 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
 {
     struct request request = {.kind = REQUEST_SET, .level = level, .number = name};
 
-    if ((int)size < 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    if (size > PAYLOAD_MAX) /* as the kernel: no option needs more */
+    if (size > PAYLOAD_MAX && (int)size > 0) /* as the kernel: no option needs more */
         size = PAYLOAD_MAX;
-    if (size > 0 && bad_pointer(value)) {
-        errno = EFAULT;
+    if (check_given(value, size) == -1)
         return -1;
-    }
     if (is_kept_by_kernel(level, name)) {
-        int result = k_setsockopt(fd, level, name, value, size);
+        int result = KERNEL(setsockopt, fd, level, name, value, size);
         if (result == -1 || size < 2 * sizeof(int64_t))
             return result;
     }
-    if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX &&
-        (k_fcntl(fd, F_GETFL, 0) & O_NONBLOCK) == 0)
+    if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX && waits(fd, 0))
         request.flags = REQUEST_WAIT;
     return ask(fd, &request, value, size, NULL);
 }
@@ -366,10 +310,8 @@ static int connect_by_getsockopt(int fd, void *value, socklen_t *size)
 {
     struct sctp_getaddrs_old option;
 
-    if (*size < sizeof(option)) {
-        errno = EINVAL;
-        return -1;
-    }
+    if (*size < sizeof(option))
+        return fail(EINVAL);
     memcpy(&option, value, sizeof(option));
     int id = set_option(fd, IPPROTO_SCTP, SCTP_SOCKOPT_CONNECTX, option.addrs,
                         (socklen_t)option.addr_num);
@@ -383,14 +325,8 @@ static int get_option(int fd, int level, int name, void *value, socklen_t *size)
 {
     struct request request = {.kind = REQUEST_GET, .level = level, .number = name};
 
-    if (bad_pointer(size) || bad_pointer(value)) {
-        errno = EFAULT;
+    if (check_room(value, size) == -1)
         return -1;
-    }
-    if ((int)*size < 0) {
-        errno = EINVAL;
-        return -1;
-    }
     if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX3)
         return connect_by_getsockopt(fd, value, size);
     struct answer answer = {value, *size < PAYLOAD_MAX ? *size : PAYLOAD_MAX};
@@ -447,15 +383,6 @@ static ssize_t send_bytes(int fd, int marks, const void *bytes, size_t size, int
     return send_message(fd, marks, &message, flags);
 }
 
-EXPORT ssize_t send(int fd, const void *bytes, size_t size, int flags)
-{
-    int marks = marks_of(fd);
-
-    if (marks == -1)
-        return LIBC(send)(fd, bytes, size, flags);
-    return send_bytes(fd, marks, bytes, size, flags, NULL, 0);
-}
-
 EXPORT ssize_t sendto(int fd, const void *bytes, size_t size, int flags,
                       __CONST_SOCKADDR_ARG address, socklen_t address_size)
 {
@@ -464,6 +391,11 @@ EXPORT ssize_t sendto(int fd, const void *bytes, size_t size, int flags,
     if (marks == -1)
         return LIBC(sendto)(fd, bytes, size, flags, address, address_size);
     return send_bytes(fd, marks, bytes, size, flags, address.__sockaddr__, address_size);
+}
+
+EXPORT ssize_t send(int fd, const void *bytes, size_t size, int flags)
+{
+    return sendto(fd, bytes, size, flags, NULL, 0);
 }
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
@@ -528,15 +460,6 @@ static ssize_t receive_bytes(int fd, int marks, void *bytes, size_t size, int fl
     return got;
 }
 
-EXPORT ssize_t recv(int fd, void *bytes, size_t size, int flags)
-{
-    int marks = marks_of(fd);
-
-    if (marks == -1)
-        return LIBC(recv)(fd, bytes, size, flags);
-    return receive_bytes(fd, marks, bytes, size, flags, NULL, NULL);
-}
-
 EXPORT ssize_t recvfrom(int fd, void *restrict bytes, size_t size, int flags,
                         __SOCKADDR_ARG address, socklen_t *restrict address_size)
 {
@@ -545,6 +468,11 @@ EXPORT ssize_t recvfrom(int fd, void *restrict bytes, size_t size, int flags,
     if (marks == -1)
         return LIBC(recvfrom)(fd, bytes, size, flags, address, address_size);
     return receive_bytes(fd, marks, bytes, size, flags, address.__sockaddr__, address_size);
+}
+
+EXPORT ssize_t recv(int fd, void *bytes, size_t size, int flags)
+{
+    return recvfrom(fd, bytes, size, flags, NULL, NULL);
 }
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
@@ -598,96 +526,55 @@ EXPORT ssize_t readv(int fd, const struct iovec *parts, int count)
 
 void __chk_fail(void) __attribute__((noreturn));
 
-EXPORT ssize_t __read_chk(int fd, void *bytes, size_t size, size_t room);
+static size_t check_fits(size_t size, size_t room)
+{
+    if (size > room)
+        __chk_fail();
+    return size;
+}
+
 EXPORT ssize_t __read_chk(int fd, void *bytes, size_t size, size_t room)
 {
-    if (size > room)
-        __chk_fail();
-    return read(fd, bytes, size);
+    return read(fd, bytes, check_fits(size, room));
 }
 
-EXPORT ssize_t __recv_chk(int fd, void *bytes, size_t size, size_t room, int flags);
 EXPORT ssize_t __recv_chk(int fd, void *bytes, size_t size, size_t room, int flags)
 {
-    if (size > room)
-        __chk_fail();
-    return recv(fd, bytes, size, flags);
+    return recv(fd, bytes, check_fits(size, room), flags);
 }
 
-EXPORT ssize_t __recvfrom_chk(int fd, void *restrict bytes, size_t size, size_t room, int flags,
-                              __SOCKADDR_ARG address, socklen_t *restrict address_size);
 EXPORT ssize_t __recvfrom_chk(int fd, void *restrict bytes, size_t size, size_t room, int flags,
                               __SOCKADDR_ARG address, socklen_t *restrict address_size)
 {
-    if (size > room)
-        __chk_fail();
-    return recvfrom(fd, bytes, size, flags, address, address_size);
+    return recvfrom(fd, bytes, check_fits(size, room), flags, address, address_size);
 }
 
 #if defined __TIMESIZE && __TIMESIZE == 32
-/* ---- what a 32-bit program calls whose time_t has 64 bits (-D_TIME_BITS=64) */
+/* ---- what a 32-bit program calls whose time_t has 64 bits (-D_TIME_BITS=64). As in glibc, most are
+ * the same functions. */
 
-#define LIBC_NAME_64(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, "__" #name "64"))
+#define SAME_64(name, alias_name)                                                                  \
+    EXPORT __typeof__(name) alias_name __attribute__((alias(#name), nothrow, leaf))
 
-EXPORT int __getsockopt64(int fd, int level, int name, void *restrict value,
-                          socklen_t *restrict size);
-EXPORT int __getsockopt64(int fd, int level, int name, void *restrict value,
-                          socklen_t *restrict size)
-{
-    if (marks_of(fd) == -1)
-        return LIBC_NAME_64(getsockopt)(fd, level, name, value, size);
-    return getsockopt(fd, level, name, value, size);
-}
+SAME_64(getsockopt, __getsockopt64);
+SAME_64(setsockopt, __setsockopt64);
+SAME_64(sendmsg, __sendmsg64);
+SAME_64(sendmmsg, __sendmmsg64);
+SAME_64(ioctl, __ioctl_time64);
 
-EXPORT int __setsockopt64(int fd, int level, int name, const void *value, socklen_t size);
-EXPORT int __setsockopt64(int fd, int level, int name, const void *value, socklen_t size)
-{
-    if (marks_of(fd) == -1)
-        return LIBC_NAME_64(setsockopt)(fd, level, name, value, size);
-    return setsockopt(fd, level, name, value, size);
-}
+#define LIBC_64(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, "__" #name "64"))
 
-EXPORT ssize_t __sendmsg64(int fd, const struct msghdr *message, int flags);
-EXPORT ssize_t __sendmsg64(int fd, const struct msghdr *message, int flags)
-{
-    return marks_of(fd) == -1 ? LIBC_NAME_64(sendmsg)(fd, message, flags)
-                              : sendmsg(fd, message, flags);
-}
-
-EXPORT int __sendmmsg64(int fd, struct mmsghdr *messages, unsigned count, int flags);
-EXPORT int __sendmmsg64(int fd, struct mmsghdr *messages, unsigned count, int flags)
-{
-    return marks_of(fd) == -1 ? LIBC_NAME_64(sendmmsg)(fd, messages, count, flags)
-                              : sendmmsg(fd, messages, count, flags);
-}
-
-EXPORT ssize_t __recvmsg64(int fd, struct msghdr *message, int flags);
 EXPORT ssize_t __recvmsg64(int fd, struct msghdr *message, int flags)
 {
-    return marks_of(fd) == -1 ? LIBC_NAME_64(recvmsg)(fd, message, flags)
-                              : recvmsg(fd, message, flags);
+    return marks_of(fd) == -1 ? LIBC_64(recvmsg)(fd, message, flags) : recvmsg(fd, message, flags);
 }
 
 /* The time limit, which has two forms, is not looked at. */
 EXPORT int __recvmmsg64(int fd, struct mmsghdr *messages, unsigned count, int flags,
-                        struct timespec *timeout);
-EXPORT int __recvmmsg64(int fd, struct mmsghdr *messages, unsigned count, int flags,
                         struct timespec *timeout)
 {
-    return marks_of(fd) == -1 ? LIBC_NAME_64(recvmmsg)(fd, messages, count, flags, timeout)
+    return marks_of(fd) == -1 ? LIBC_64(recvmmsg)(fd, messages, count, flags, timeout)
                               : recvmmsg(fd, messages, count, flags, NULL);
-}
-
-EXPORT int __ioctl_time64(int fd, unsigned long request, void *argument);
-EXPORT int __ioctl_time64(int fd, unsigned long request, void *argument)
-{
-    static int (*libc_ioctl)(int, unsigned long, ...);
-
-    if (marks_of(fd) != -1)
-        return ioctl(fd, request, argument);
-    if (libc_ioctl == NULL)
-        libc_ioctl = (__typeof__(libc_ioctl))(uintptr_t)dlsym(RTLD_NEXT, "__ioctl_time64");
-    return libc_ioctl(fd, request, argument);
 }
 #endif
 

@@ -200,7 +200,7 @@ static void pass_on_all(struct sock *sock, const size_t *sizes, int count)
 }
 
 /* All that the program has sent, as far as usrsctp has room. Linux can tell the end before the last
- * record (see receive_any in front/messages.c): it has to be told twice. */
+ * record (see receive_any in front/receive.c): it has to be told twice. */
 static void move_to_peer(struct sock *sock)
 {
     size_t sizes[RECORDS];

@@ -1,0 +1,256 @@
+/* Messages to records. See front.h and ../protocol.h. */
+#include "front.h"
+#include <limits.h>
+#include <linux/sctp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/uio.h>
+
+#define SEND_BUFFER_MIN 4096 /* no send buffer is smaller */
+
+/* ---- vectors */
+
+ssize_t total_size(const struct msghdr *message)
+{
+    size_t total = 0;
+
+    if (message->msg_iovlen > IOV_MAX)
+        return fail(EMSGSIZE);
+    if (message->msg_iovlen > 0 && bad_pointer(message->msg_iov))
+        return fail(EFAULT);
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        if (message->msg_iov[i].iov_len > SSIZE_MAX - total)
+            return fail(EINVAL);
+        total += message->msg_iov[i].iov_len;
+    }
+    return (ssize_t)total;
+}
+
+size_t skip_parts(const struct msghdr *message, size_t skip, struct iovec *parts)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        struct iovec part = message->msg_iov[i];
+        size_t cut = skip < part.iov_len ? skip : part.iov_len;
+        skip -= cut;
+        part.iov_base = (char *)part.iov_base + cut;
+        part.iov_len -= cut;
+        if (part.iov_len > 0)
+            parts[count++] = part;
+    }
+    return count;
+}
+
+/* ---- ancillary data (RFC 6458, section 5.3) */
+
+struct send_info {
+    struct record_head head;
+    bool given, has_init;
+    struct sctp_initmsg init;
+};
+
+union send_data {
+    struct sctp_initmsg init;
+    struct sctp_sndrcvinfo sndrcv;
+    struct sctp_sndinfo snd;
+    struct sctp_prinfo pr;
+};
+
+static void take_data(struct send_info *info, int type, const union send_data *data)
+{
+    struct record_head *head = &info->head;
+
+    if (type == SCTP_INIT) {
+        info->init = data->init;
+        info->has_init = true;
+        return;
+    }
+    info->given = true;
+    if (type == SCTP_SNDRCV) {
+        head->stream = data->sndrcv.sinfo_stream;
+        head->sctp_flags = data->sndrcv.sinfo_flags;
+        head->ppid = data->sndrcv.sinfo_ppid;
+        head->context = data->sndrcv.sinfo_context;
+        head->policy = data->sndrcv.sinfo_flags & SCTP_PR_SCTP_MASK;
+        head->policy_value = data->sndrcv.sinfo_timetolive;
+        if (head->policy == 0 && head->policy_value > 0)
+            head->policy = SCTP_PR_SCTP_TTL;
+    } else if (type == SCTP_SNDINFO) {
+        head->stream = data->snd.snd_sid;
+        head->sctp_flags = data->snd.snd_flags;
+        head->ppid = data->snd.snd_ppid;
+        head->context = data->snd.snd_context;
+    } else {
+        head->policy = data->pr.pr_policy;
+        head->policy_value = head->policy == SCTP_PR_SCTP_NONE ? 0 : data->pr.pr_value;
+    }
+}
+
+static int take_one(struct send_info *info, const struct cmsghdr *control)
+{
+    static const size_t sizes[] = {[SCTP_INIT] = sizeof(struct sctp_initmsg),
+                                   [SCTP_SNDRCV] = sizeof(struct sctp_sndrcvinfo),
+                                   [SCTP_SNDINFO] = sizeof(struct sctp_sndinfo),
+                                   [SCTP_PRINFO] = sizeof(struct sctp_prinfo)};
+    unsigned type = (unsigned)control->cmsg_type;
+    union send_data data;
+
+    if (type == SCTP_DSTADDRV4 || type == SCTP_DSTADDRV6)
+        return 0; /* more paths of an association to come: there is one */
+    if (type > SCTP_PRINFO || sizes[type] == 0 || control->cmsg_len != CMSG_LEN(sizes[type]))
+        return fail(EINVAL);
+    memcpy(&data, CMSG_DATA(control), sizes[type]);
+    take_data(info, (int)type, &data);
+    return 0;
+}
+
+static int take_control(const struct msghdr *message, struct send_info *info)
+{
+    struct msghdr walk = *message;
+
+    if (message->msg_control == NULL || message->msg_controllen == 0)
+        return 0;
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(&walk); control != NULL;
+         control = CMSG_NXTHDR(&walk, control)) {
+        size_t room =
+            message->msg_controllen - (size_t)((char *)control - (char *)message->msg_control);
+        if (control->cmsg_len < sizeof(*control) || control->cmsg_len > room)
+            return fail(EINVAL);
+        if (control->cmsg_level == IPPROTO_SCTP && take_one(info, control) == -1)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- checks */
+
+/* A message must fit into the send buffer. */
+static int check_size(int fd, int marks, ssize_t size)
+{
+    int buffer = 0;
+    socklen_t length = sizeof(buffer);
+
+    if (size < SEND_BUFFER_MIN)
+        return 0;
+    if ((marks & MARK_CONNECTED) == 0) /* it has not got its size yet */
+        (void)getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &length);
+    else if (KERNEL(getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &buffer, &length) == 0)
+        buffer -= 32;
+    return buffer <= 0 || size <= buffer ? 0 : fail(EMSGSIZE);
+}
+
+/* As net/sctp/socket.c, sctp_sendmsg_parse: SCTP_EOF and SCTP_ABORT are for one-to-many sockets. */
+static int check_send(const struct msghdr *message, ssize_t size, const struct send_info *info)
+{
+    const unsigned known = SCTP_UNORDERED | SCTP_ADDR_OVER | SCTP_SACK_IMMEDIATELY | SCTP_SENDALL |
+                           SCTP_PR_SCTP_MASK | 0x80;
+    unsigned flags = info->head.sctp_flags;
+
+    if (size == 0 || (flags & ~known) != 0 ||
+        ((flags & SCTP_ADDR_OVER) && message->msg_name == NULL) ||
+        (message->msg_name != NULL && message->msg_namelen == 0))
+        return fail(EINVAL);
+    return 0;
+}
+
+/* Then the association takes no messages any more, though the kernel would. */
+static bool peer_has_ended(int fd)
+{
+    struct pollfd end = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&end, 1, 0) == 1 && (end.revents & POLLRDHUP) != 0;
+}
+
+/* Without an association, or with a destination: the stack decides. 0, or -1 with errno. */
+static int ask_whether_to_send(int fd, const struct msghdr *message, ssize_t size,
+                               const struct send_info *info)
+{
+    struct request request = {
+        .kind = REQUEST_MAY_SEND, .stream = info->head.stream, .message_size = (uint32_t)size};
+
+    if (info->has_init) {
+        request.flags |= REQUEST_HAS_INIT;
+        memcpy(request.init, &info->init, sizeof(request.init));
+    }
+    return ask(fd, &request, message->msg_name,
+               message->msg_name == NULL ? 0 : message->msg_namelen, NULL);
+}
+
+/* ---- sending */
+
+/* The stack knows what the association has ended of. */
+static ssize_t explain_failed_send(int fd, int flags)
+{
+    struct request request = {.kind = REQUEST_MAY_SEND};
+
+    if (errno != EPIPE && errno != ECONNRESET && errno != ENOTCONN)
+        return -1;
+    if (ask(fd, &request, NULL, 0, NULL) >= 0)
+        errno = EPIPE;
+    if (errno == EPIPE && (flags & MSG_NOSIGNAL) == 0) {
+        raise(SIGPIPE);
+        errno = EPIPE;
+    }
+    return -1;
+}
+
+static ssize_t send_record(int fd, const struct msghdr *message, const struct send_info *info,
+                           int flags)
+{
+    struct iovec parts[message->msg_iovlen + 1];
+    struct record_head head = info->head;
+    struct msghdr record = {.msg_iov = message->msg_iov, .msg_iovlen = message->msg_iovlen};
+    struct socket_name name;
+
+    if (!info->given)
+        return LIBC(sendmsg)(fd, &record, flags);
+    if (message->msg_iovlen > IOV_MAX - 1)
+        return fail(EMSGSIZE);
+    head.magic = HEAD_MAGIC;
+    head.id = name_of(fd, &name) == 0 ? name.id : 0;
+    parts[0] = (struct iovec){&head, sizeof(head)};
+    record.msg_iov = parts;
+    record.msg_iovlen = 1 + skip_parts(message, 0, parts + 1);
+    ssize_t sent = LIBC(sendmsg)(fd, &record, flags);
+    return sent == -1 ? -1 : sent - (ssize_t)sizeof(head);
+}
+
+/* A message that sets up an association waits for it, too, but does not fail with it. */
+static void await_association(int fd, int flags)
+{
+    struct request request = {.kind = REQUEST_AWAIT, .flags = REQUEST_WAIT};
+    int saved = errno;
+
+    if (waits(fd, flags))
+        (void)ask(fd, &request, NULL, 0, NULL);
+    errno = saved;
+}
+
+ssize_t send_message(int fd, int marks, const struct msghdr *message, int flags)
+{
+    const int passed_on = MSG_DONTWAIT | MSG_CONFIRM | MSG_MORE;
+    struct send_info info = {.given = false};
+
+    if (bad_pointer(message))
+        return fail(EFAULT);
+    if (marks & MARK_LISTENING) {
+        errno = EPIPE;
+        return explain_failed_send(fd, flags);
+    }
+    ssize_t size = total_size(message);
+    if (size == -1 || check_size(fd, marks, size) == -1 || take_control(message, &info) == -1 ||
+        check_send(message, size, &info) == -1)
+        return -1;
+    bool has_name = message->msg_name != NULL, sets_up = (marks & MARK_CONNECTED) == 0;
+    bool asks = has_name || sets_up || (marks & MARK_ASK) || peer_has_ended(fd) ||
+                info.head.stream >= (marks & MARK_STREAMS) >> MARK_STREAMS_SHIFT;
+    if (asks && ask_whether_to_send(fd, message, size, &info) == -1)
+        return errno == EPIPE ? explain_failed_send(fd, flags) : -1;
+    ssize_t sent = send_record(fd, message, &info, (flags & passed_on) | MSG_NOSIGNAL);
+    if (sent == -1)
+        return explain_failed_send(fd, flags);
+    if (has_name && sets_up)
+        await_association(fd, flags);
+    return sent;
+}
