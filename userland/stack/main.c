@@ -69,23 +69,19 @@ static uint64_t ticked_ms, tick_cost_ns, active_ns, swept_ns, emptied_ns;
 
 /* ---- what happens below */
 
-/* An association is wanted. Not if somebody listens on the port, but for another address, or has a
- * full queue: usrsctp knows of neither. It answers itself where nobody listens at all. */
 static bool is_welcome(uint16_t port, const struct address *local)
 {
-    bool taken;
-    struct sock *listener = ports_find_listener(port, local, &taken);
+    struct sock *listener = ports_find_listener(port, local);
 
-    if (listener == NULL)
-        return !taken;
-    return ports_listen(listener) == 0 && accept_has_room(listener);
+    ports_listen(port, listener);
+    return listener == NULL || accept_has_room(listener);
 }
 
-static void handle_handshake(struct link *link, uint16_t port, bool before)
+static void handle_handshake(struct link *link, uint16_t port, uint16_t peer_port, bool before)
 {
-    struct sock *sock = ports_find_connecting(port, link);
+    struct sock *sock = ports_find(port, link, peer_port);
 
-    if (sock != NULL)
+    if (sock != NULL && sock->state == SOCKET_CONNECTING)
         handshake_bound_rto(sock, before);
 }
 

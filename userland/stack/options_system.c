@@ -145,13 +145,11 @@ void options_system_wish(void)
 
 const struct wire_wishes *options_wishes(const struct link *link, uint16_t port, uint16_t peer_port)
 {
-    bool taken;
-
     if (!anybody_wishes)
         return NULL;
     const struct sock *sock = ports_find(port, link, peer_port);
     if (sock == NULL && link->side == WIRE_LISTEN)
-        sock = ports_find_listener(port, &link->local, &taken);
+        sock = ports_find_listener(port, &link->local);
     return sock == NULL ? NULL : &sock->options.wishes;
 }
 

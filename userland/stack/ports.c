@@ -1,26 +1,17 @@
-/*
- * SCTP ports and local addresses: who is bound to what, as Linux has it (net/sctp/socket.c).
- *
- * All sockets that are bound are found by their port. To usrsctp, a port has one listener. Where
- * several listen, for different addresses, it becomes the one that is meant just before it sees
- * whoever asks; associations are found without a listener.
- */
+/* Who is bound to what. See ports.h. */
 #include "ports.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#define BUCKETS 1024
 #define LAST_PRIVILEGED 1023
-#define MAX_STEP 64
 
-static struct sock *buckets[BUCKETS]; /* by port */
-
-/* By port: of those that listen on it, the one that usrsctp takes for the port's listener. */
-static struct sock *answering[UINT16_MAX + 1];
+static struct {
+    struct sock *first;     /* of those that are bound to it */
+    struct sock *answering; /* of those that listen, the one that usrsctp takes for the listener */
+} ports[UINT16_MAX + 1];
 
 static int fail(int error)
 {
@@ -66,31 +57,21 @@ static bool reuses_address(const struct sock *sock)
  * one does not listen; or no common address. */
 static bool port_free(const struct sock *sock, uint16_t port)
 {
-    for (struct sock *other = buckets[port % BUCKETS]; other != NULL; other = other->port_next) {
-        if (other == sock || other->port != port)
-            continue;
-        if (sock->options.reuse_port && other->options.reuse_port)
-            continue;
-        if (reuses_address(sock) && reuses_address(other) && other->state != SOCKET_LISTENING)
-            continue;
-        if (overlap(sock, other))
+    for (const struct sock *other = ports[port].first; other != NULL; other = other->port_next) {
+        bool shares =
+            (sock->options.reuse_port && other->options.reuse_port) ||
+            (reuses_address(sock) && reuses_address(other) && other->state != SOCKET_LISTENING);
+        if (other != sock && !shares && overlap(sock, other))
             return false;
     }
     return true;
 }
 
-static bool port_unused(unsigned port)
-{
-    for (struct sock *other = buckets[port % BUCKETS]; other != NULL; other = other->port_next)
-        if (other->port == port)
-            return false;
-    return true;
-}
-
 /* ---- joining a port, and leaving it */
 
-static void join_at(struct sock *sock, struct sock **place)
+static void join_at(struct sock *sock, uint16_t port, struct sock **place)
 {
+    sock->port = port;
     sock->port_next = *place;
     sock->port_link = place;
     if (*place != NULL)
@@ -100,27 +81,24 @@ static void join_at(struct sock *sock, struct sock **place)
 
 static void join(struct sock *sock, uint16_t port)
 {
-    sock->port = port;
-    join_at(sock, &buckets[port % BUCKETS]);
+    join_at(sock, port, &ports[port].first);
 }
 
 /* Behind the listener, so that looking for that one stays short. */
 void ports_join(struct sock *sock, struct sock *listener)
 {
-    sock->port = listener->port;
-    join_at(sock, &listener->port_next);
+    join_at(sock, listener->port, &listener->port_next);
 }
 
 void ports_leave(struct sock *sock)
 {
-    if (sock->port_link == NULL)
+    if (sock->port == 0)
         return;
-    if (answering[sock->port] == sock)
-        answering[sock->port] = NULL;
+    if (ports[sock->port].answering == sock)
+        ports[sock->port].answering = NULL;
     *sock->port_link = sock->port_next;
     if (sock->port_next != NULL)
         sock->port_next->port_link = sock->port_link;
-    sock->port_link = NULL;
     sock->port = 0;
 }
 
@@ -156,44 +134,26 @@ static int ask_kernel(const struct address *address)
     return result < 0 && error != EADDRINUSE ? fail(error) : 0;
 }
 
-static void ephemeral_range(unsigned *first, unsigned *last)
+/* A port that nobody has, from the range that the kernel uses, or 0. Not one whose last association
+ * may still be ending: each is taken as rarely as can be. */
+static uint16_t pick_port(void)
 {
-    static unsigned low, high;
+    static unsigned first = 32768, last = 60999, picked;
 
-    if (low == 0) {
+    if (picked == 0) {
         FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-        if (file == NULL || fscanf(file, "%u %u", &low, &high) != 2 || low < 1 || high > 65535 ||
-            low > high) {
-            low = 32768;
-            high = 60999;
-        }
-        if (file != NULL)
+        if (file != NULL) {
+            (void)!fscanf(file, "%u %u", &first, &last);
             fclose(file);
-    }
-    *first = low;
-    *last = high;
-}
-
-/* A port that nobody has, from the range that the kernel uses: some steps of random width further,
- * so not one whose last association may still be ending. 0, or -1 with EADDRINUSE. */
-static int join_ephemeral(struct sock *sock)
-{
-    static unsigned last_picked;
-    unsigned first, last, random = 0;
-
-    ephemeral_range(&first, &last);
-    unsigned count = last - first + 1;
-    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
-        random = (unsigned)loop_now_ns();
-    last_picked += last_picked == 0 ? random % count : 1 + random % MAX_STEP;
-    for (unsigned i = 0; i < count; i++) {
-        unsigned port = first + (last_picked + i) % count;
-        if (port_unused(port)) {
-            join(sock, (uint16_t)port);
-            return 0;
         }
+        picked = (unsigned)loop_now_ns();
     }
-    return fail(EADDRINUSE);
+    for (unsigned i = first; i <= last; i++) {
+        unsigned port = first + ++picked % (last - first + 1);
+        if (ports[port].first == NULL)
+            return (uint16_t)port;
+    }
+    return 0;
 }
 
 static int append(struct sock *sock, const struct address *address)
@@ -216,15 +176,13 @@ int ports_bind(struct sock *sock, const struct address *address)
     sock->address_count = 0;
     if (ask_kernel(address) < 0 || append(sock, address) < 0)
         return -1;
-    if (address->port == 0) {
-        if (join_ephemeral(sock) == 0)
-            return 0;
-    } else if (port_free(sock, address->port)) {
-        join(sock, address->port);
-        return 0;
+    uint16_t port = address->port != 0 ? address->port : pick_port();
+    if (port == 0 || !port_free(sock, port)) {
+        sock->address_count = 0;
+        return fail(EADDRINUSE);
     }
-    sock->address_count = 0;
-    return fail(EADDRINUSE);
+    join(sock, port);
+    return 0;
 }
 
 int ports_bind_any(struct sock *sock)
@@ -239,14 +197,14 @@ int ports_may_listen(const struct sock *sock)
     return port_free(sock, sock->port) ? 0 : fail(EADDRINUSE);
 }
 
-int ports_listen(struct sock *sock)
+int ports_listen(uint16_t port, struct sock *sock)
 {
-    struct sock *other = answering[sock->port];
+    struct sock *other = ports[port].answering;
 
     if (other != NULL && other != sock && other->state == SOCKET_LISTENING)
         usrsctp_listen(other->so, 0);
-    answering[sock->port] = sock;
-    return usrsctp_listen(sock->so, SOMAXCONN);
+    ports[port].answering = sock;
+    return sock == NULL ? 0 : usrsctp_listen(sock->so, SOMAXCONN);
 }
 
 /* ---- sctp_bindx(3) */
@@ -313,35 +271,20 @@ int ports_remove(struct sock *sock, const struct address *addresses, unsigned co
 
 /* ---- who is it? */
 
-struct sock *ports_find_listener(uint16_t port, const struct address *local, bool *taken)
+struct sock *ports_find_listener(uint16_t port, const struct address *local)
 {
-    *taken = false;
-    for (struct sock *sock = buckets[port % BUCKETS]; sock != NULL; sock = sock->port_next) {
-        if (sock->port != port || sock->state != SOCKET_LISTENING)
-            continue;
-        if (covers_any(sock, local, 1))
-            return sock;
-        *taken = true;
-    }
-    return NULL;
-}
+    struct sock *sock = ports[port].first;
 
-struct sock *ports_find(uint16_t port, const struct link *link, uint16_t peer_port)
-{
-    struct sock *sock = buckets[port % BUCKETS];
-
-    while (sock != NULL &&
-           (sock->port != port || sock->link != link || sock->peer_port != peer_port))
+    while (sock != NULL && (sock->state != SOCKET_LISTENING || !covers_any(sock, local, 1)))
         sock = sock->port_next;
     return sock;
 }
 
-struct sock *ports_find_connecting(uint16_t port, const struct link *link)
+struct sock *ports_find(uint16_t port, const struct link *link, uint16_t peer_port)
 {
-    struct sock *sock = buckets[port % BUCKETS];
+    struct sock *sock = ports[port].first;
 
-    while (sock != NULL &&
-           (sock->port != port || sock->state != SOCKET_CONNECTING || sock->link != link))
+    while (sock != NULL && (sock->link != link || sock->peer_port != peer_port))
         sock = sock->port_next;
     return sock;
 }

@@ -549,7 +549,7 @@ int sock_listen(struct sock *sock, int backlog)
     if (ports_bind_any(sock) == -1 || ports_may_listen(sock) == -1 ||
         wire_open(WIRE_LISTEN) == -1 || bind_stack_socket(sock) == -1 ||
         (only_loopback(sock) && set_default_mtu(sock->so, MTU_MAX) == -1) ||
-        ports_listen(sock) == -1)
+        ports_listen(sock->port, sock) == -1)
         return -1;
     options_apply_mtu(sock);
     sock->state = SOCKET_LISTENING;

@@ -301,7 +301,7 @@ static bool sent_by_us(const struct link *link)
 
 static void deliver(struct link *link, const struct sctp_head *head, void *packet, size_t size)
 {
-    uint16_t port = ntohs(head->destination);
+    uint16_t port = ntohs(head->destination), peer_port = ntohs(head->source);
     bool is_init = head->chunk_type == CHUNK_INIT;
     bool answer = head->chunk_type == CHUNK_INIT_ACK || head->chunk_type == CHUNK_COOKIE_ACK;
 
@@ -311,10 +311,10 @@ static void deliver(struct link *link, const struct sctp_head *head, void *packe
         return;
     }
     if (answer)
-        handlers->handshake(link, port, true);
+        handlers->handshake(link, port, peer_port, true);
     usrsctp_conninput(link, packet, size, 0);
     if (answer)
-        handlers->handshake(link, port, false);
+        handlers->handshake(link, port, peer_port, false);
 }
 
 static void take_datagram(enum wire_side side, struct msghdr *message, void *packet, size_t size)

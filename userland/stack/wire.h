@@ -31,12 +31,12 @@ struct wire_wishes {
 
 /* What the upper layer does with what comes in, and knows of what goes out. */
 struct wire_handlers {
-    /* An INIT or COOKIE ECHO for that port is about to go to usrsctp. May it? An INIT is
-     * refused with ABORT otherwise. */
+    /* An INIT or COOKIE ECHO for that port is about to go to usrsctp. Is there room for another
+     * association? If not, INIT is refused with ABORT. */
     bool (*welcome)(uint16_t port, const struct address *local);
     /* A packet of the handshake's, from the peer, is about to go to the stack (before: true),
      * or has gone there. */
-    void (*handshake)(struct link *link, uint16_t port, bool before);
+    void (*handshake)(struct link *link, uint16_t port, uint16_t peer_port, bool before);
     /* Of the socket with these ports; NULL: none. */
     const struct wire_wishes *(*wishes)(const struct link *link, uint16_t port, uint16_t peer_port);
     /* ICMP: nobody is there. */
