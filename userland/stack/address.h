@@ -22,15 +22,13 @@ bool address_same_ip(const struct address *a, const struct address *b); /* and i
 
 /* The wildcard of a family: AF_INET or AF_INET6. */
 struct address address_any(int family);
+struct address address_from_v4(const struct in_addr *v4);
+struct address address_from_v6(const struct in6_addr *v6, uint32_t interface);
 
 /* Takes over what bytes of that size hold: AF_INET or AF_INET6. 0, or -1 when neither. */
 int address_read(struct address *address, const void *bytes, size_t size);
 
-/* Gives it in the form of a socket of that family. Returns its size. */
+/* Gives it in the form of a socket of that family, or of its own (AF_UNSPEC). Returns its size. */
 socklen_t address_write(const struct address *address, int family, struct sockaddr_storage *to);
-
-/* "127.0.0.1:4444", "[::1]:4444"; text: of at least ADDRESS_TEXT bytes. */
-#define ADDRESS_TEXT 80
-const char *address_print(const struct address *address, char *text);
 
 #endif

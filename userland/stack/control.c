@@ -37,7 +37,7 @@ static void close_control(struct control *control)
         control->waits_for->waiter = NULL;
     loop_forget(&control->watch);
     close(control->watch.fd);
-    loop_free_later(control);
+    loop_free_later(&control->watch);
 }
 
 /* error: an errno, or 0. A program that has gone away, or does not read, has no use for it. */
@@ -448,7 +448,7 @@ static int start_conversation(int fd)
     if (control == NULL)
         return -1;
     control->watch = (struct watch){.fd = fd, .ready = handle_control};
-    if (loop_watch(&control->watch, EPOLLIN) == -1) {
+    if (loop_watch(&control->watch, EPOLLIN | EPOLLET) == -1) {
         free(control);
         return -1;
     }

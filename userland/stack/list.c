@@ -4,12 +4,16 @@
 #include "socket.h"
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netdb.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define ADDRESS_TEXT 80
+#define LINE_FORMAT "%-17s %6d %6d %22s %22s\n"
 
 static const char *state_name(struct sock *sock)
 {
@@ -29,34 +33,32 @@ static const char *state_name(struct sock *sock)
     }
 }
 
-/* Bytes that the program has not read, and that it has sent and the association has not taken. */
-static void count_queues(const struct sock *sock, int *unread, int *unsent)
+/* Of bytes that the program has not read (SIOCOUTQ), or that it has sent and the association has not
+ * taken (SIOCINQ). */
+static int count_bytes(const struct sock *sock, unsigned long which)
 {
-    *unread = *unsent = 0;
-    if (sock->record_watch.fd == -1)
-        return;
-    if (ioctl(sock->record_watch.fd, SIOCOUTQ, unread) == -1)
-        *unread = 0;
-    if (sock->has_filler || ioctl(sock->record_watch.fd, SIOCINQ, unsent) == -1)
-        *unsent = 0;
+    int count = 0;
+
+    if (which == SIOCINQ && sock->has_filler)
+        return 0;
+    return ioctl(sock->record_watch.fd, which, &count) == -1 ? 0 : count;
 }
 
-static int print_socket(struct sock *sock, char *line, size_t room)
+static const char *print_address(const struct address *address, char *text)
 {
-    char local[ADDRESS_TEXT], remote[ADDRESS_TEXT] = "*:*";
-    struct address name = sock_name(sock), peer = sock_peer(sock);
-    int unread, unsent;
+    char ip[NI_MAXHOST] = "?";
+    struct sockaddr_storage name;
+    socklen_t size = address_write(address, AF_UNSPEC, &name);
 
-    count_queues(sock, &unread, &unsent);
-    address_print(&name, local);
-    if (sock->link != NULL)
-        address_print(&peer, remote);
-    return snprintf(line, room, "%-17s %6d %6d %22s %22s\n", state_name(sock), unread, unsent,
-                    local, remote);
+    getnameinfo((struct sockaddr *)&name, size, ip, sizeof(ip), NULL, 0, NI_NUMERICHOST);
+    snprintf(text, ADDRESS_TEXT, address_is_v4(&address->ip) ? "%s:%u" : "[%s]:%u", ip,
+             address->port);
+    return text;
 }
 
 size_t list_sockets(unsigned first, char *text, size_t room, int32_t *next)
 {
+    char local[ADDRESS_TEXT], remote[ADDRESS_TEXT];
     size_t used = 0;
     unsigned number = 0;
 
@@ -64,12 +66,16 @@ size_t list_sockets(unsigned first, char *text, size_t room, int32_t *next)
     for (struct sock *sock = sock_first(); sock != NULL; sock = sock->next, number++) {
         if (number < first)
             continue;
-        int length = print_socket(sock, text + used, room - used);
-        if (length < 0 || (size_t)length >= room - used) {
+        struct address name = sock_name(sock), peer = sock_peer(sock);
+        size_t length = (size_t)snprintf(text + used, room - used, LINE_FORMAT, state_name(sock),
+                                         count_bytes(sock, SIOCOUTQ), count_bytes(sock, SIOCINQ),
+                                         print_address(&name, local),
+                                         sock->link == NULL ? "*:*" : print_address(&peer, remote));
+        if (length >= room - used) {
             *next = (int32_t)number;
             break;
         }
-        used += (size_t)length;
+        used += length;
     }
     return used;
 }

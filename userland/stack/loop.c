@@ -13,9 +13,7 @@ static struct epoll_event events[EVENTS]; /* of this round */
 static int event_count, event_next;
 static uint64_t now_ns;
 static struct watch *expected;
-static void (*on_wake)(void);
-static void **garbage; /* to be freed after this round */
-static size_t garbage_count, garbage_room;
+static struct watch *garbage; /* to be freed after this round */
 
 uint64_t loop_read_clock(void)
 {
@@ -38,18 +36,10 @@ int loop_open(void)
     return epoll_fd < 0 ? -1 : 0;
 }
 
-void loop_on_wake(void (*function)(void))
-{
-    on_wake = function;
-}
-
 static int control(int operation, struct watch *watch, uint32_t wanted)
 {
     struct epoll_event event = {.events = wanted | EPOLLRDHUP, .data.ptr = watch};
 
-    if ((wanted & LOOP_AGAIN) == 0)
-        event.events |= EPOLLET;
-    event.events &= ~(uint32_t)LOOP_AGAIN;
     return epoll_ctl(epoll_fd, operation, watch->fd, &event);
 }
 
@@ -77,17 +67,10 @@ void loop_forget(struct watch *watch)
             events[i].data.ptr = NULL;
 }
 
-void loop_free_later(void *memory)
+void loop_free_later(struct watch *watch)
 {
-    if (garbage_count == garbage_room) {
-        size_t room = garbage_room == 0 ? EVENTS : garbage_room * 2;
-        void **grown = realloc(garbage, room * sizeof *grown);
-        if (grown == NULL) /* better lost than freed too early */
-            return;
-        garbage = grown;
-        garbage_room = room;
-    }
-    garbage[garbage_count++] = memory;
+    watch->next_garbage = garbage;
+    garbage = watch;
 }
 
 /* Whoever has just been served often answers at once: sleeping and waking up would take longer.
@@ -125,24 +108,25 @@ static int wait_for_events(int timeout_ms)
     return count;
 }
 
-int loop_turn(int timeout_ms)
+int loop_wait(int timeout_ms)
 {
+    event_next = 0;
     event_count = wait_for_events(timeout_ms);
-    if (event_count < 0) {
-        event_count = 0;
-        return -1;
-    }
     loop_read_clock();
-    if (on_wake != NULL)
-        on_wake();
-    for (event_next = 0; event_next < event_count;) {
+    return event_count < 0 ? -1 : 0;
+}
+
+void loop_handle(void)
+{
+    while (event_next < event_count) {
         struct epoll_event event = events[event_next++];
         struct watch *watch = event.data.ptr;
         if (watch != NULL)
             watch->ready(watch, event.events);
     }
-    event_count = 0;
-    while (garbage_count > 0)
-        free(garbage[--garbage_count]);
-    return 0;
+    while (garbage != NULL) {
+        struct watch *watch = garbage;
+        garbage = watch->next_garbage;
+        free(watch);
+    }
 }

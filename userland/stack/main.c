@@ -228,14 +228,13 @@ static int start(unsigned long udp_port)
 {
     if (become_daemon() == -1 || loop_open() == -1)
         return -1;
-    loop_on_wake(run_timers);
     wire_start((uint16_t)udp_port, &wire_handlers);
     sock_start(&sock_handlers);
     start_usrsctp();
     listener_watch = (struct watch){.fd = LISTENER_FD, .ready = accept_programs};
     if (fcntl(LISTENER_FD, F_SETFL, O_NONBLOCK) == -1)
         return -1;
-    return loop_watch(&listener_watch, EPOLLIN | LOOP_AGAIN);
+    return loop_watch(&listener_watch, EPOLLIN);
 }
 
 /* ---- end */
@@ -254,7 +253,7 @@ static int listen_again(void)
     listener_watch.fd = fd;
     if (bind(fd, (struct sockaddr *)&name, size) == -1 || listen(fd, SOMAXCONN) == -1)
         return -1;
-    return loop_watch(&listener_watch, EPOLLIN | LOOP_AGAIN);
+    return loop_watch(&listener_watch, EPOLLIN);
 }
 
 /* Whether the stack has ended: when there is no association any more, and nobody comes. All who came
@@ -312,9 +311,10 @@ int main(int argc, char *argv[])
         return 1;
     while (!is_over()) {
         sock_handle_changes();
-        if (loop_turn(tick_ms()) == -1 && errno != EINTR)
+        if (loop_wait(tick_ms()) == -1 && errno != EINTR)
             return 1;
-        run_timers();
+        run_timers(); /* first: what has happened may start some */
+        loop_handle();
         sock_handle_changes();
         sweep();
     }

@@ -120,14 +120,13 @@ static int ask_kernel(const struct address *address)
         return 0;
     struct address asked = *address;
     struct sockaddr_storage name;
-    int family = address_is_v4(&address->ip) ? AF_INET : AF_INET6;
-    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0)
-        return -1;
     if (asked.port > LAST_PRIVILEGED)
         asked.port = 0;
-    socklen_t size = address_write(&asked, family, &name);
+    socklen_t size = address_write(&asked, AF_UNSPEC, &name);
+    int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
     int result = bind(fd, (struct sockaddr *)&name, size);
     int error = errno;
     close(fd);

@@ -162,7 +162,7 @@ static void free_sock(struct sock *sock)
         forget_change(sock);
     options_free(sock);
     free(sock->addresses);
-    loop_free_later(sock);
+    loop_free_later(&sock->record_watch);
     count--;
 }
 
@@ -176,7 +176,7 @@ struct sock *sock_open(int fd, uint64_t id, int family)
     if (sock == NULL)
         return NULL;
     sock->has_filler = true;
-    if (open_stack_socket(sock) == 0 && loop_watch(&sock->record_watch, EPOLLIN) == 0)
+    if (open_stack_socket(sock) == 0 && loop_watch(&sock->record_watch, EPOLLIN | EPOLLET) == 0)
         return sock;
     int error = errno;
     if (sock->so != NULL)
@@ -266,7 +266,8 @@ struct sock *sock_accepted(struct sock *listener, struct socket *so,
         return NULL;
     struct sock *sock = new_sock(ends[0], id, listener->family);
     if (sock != NULL && set_up_accepted(sock, listener, so, peer) == 0 &&
-        prepare_program_end(sock, ends[1]) == 0 && loop_watch(&sock->record_watch, EPOLLIN) == 0) {
+        prepare_program_end(sock, ends[1]) == 0 &&
+        loop_watch(&sock->record_watch, EPOLLIN | EPOLLET) == 0) {
         *fd = ends[1];
         sock_changed(sock);
         return sock;
@@ -444,7 +445,7 @@ void sock_watch_room(struct sock *sock, bool on)
     if (sock->waits_for_room == on || sock->record_watch.fd == -1)
         return;
     sock->waits_for_room = on;
-    loop_change(&sock->record_watch, on ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    loop_change(&sock->record_watch, EPOLLIN | EPOLLET | (on ? EPOLLOUT : 0));
 }
 
 /* What usrsctp reports once, as SO_ERROR of its socket. */

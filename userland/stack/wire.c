@@ -168,11 +168,10 @@ static void add_number(struct msghdr *message, int level, int type, uint32_t num
 static void set_control(struct msghdr *message, const struct address *local, uint8_t tos,
                         const struct wire_wishes *wishes)
 {
-    struct in_pktinfo v4 = {.ipi_ifindex = (int)wishes->device};
+    struct in_pktinfo v4 = {(int)wishes->device, {local->ip.s6_addr32[3]}, {INADDR_ANY}};
     struct in6_pktinfo v6 = {local->ip, wishes->device != 0 ? wishes->device : local->scope};
 
     if (address_is_v4(&local->ip)) {
-        memcpy(&v4.ipi_spec_dst, &local->ip.s6_addr[12], sizeof v4.ipi_spec_dst);
         add_control(message, IPPROTO_IP, IP_PKTINFO, &v4, sizeof v4);
         add_number(message, IPPROTO_IP, IP_TOS, tos);
         add_number(message, IPPROTO_IP, IP_TTL, wishes->ttl);
@@ -209,8 +208,7 @@ static void send_packet(const struct link *link, void *packet, size_t size, uint
         .msg_name = &to, .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control};
     int fd = sides[link->side].watch.fd;
 
-    message.msg_namelen =
-        address_write(&link->remote, address_is_v4(&link->remote.ip) ? AF_INET : AF_INET6, &to);
+    message.msg_namelen = address_write(&link->remote, AF_UNSPEC, &to);
     set_control(&message, &link->local, tos, wishes);
     if (wishes->fragments)
         discover_mtu(fd, IP_PMTUDISC_DONT);
@@ -266,14 +264,11 @@ static void read_control(const struct cmsghdr *head, struct arrival *arrival)
     switch (head->cmsg_type) { /* both levels number theirs differently */
     case IPV6_PKTINFO:
         memcpy(&v6, CMSG_DATA(head), sizeof v6);
-        arrival->local = (struct address){.ip = v6.ipi6_addr};
-        if (IN6_IS_ADDR_LINKLOCAL(&v6.ipi6_addr))
-            arrival->local.scope = v6.ipi6_ifindex;
+        arrival->local = address_from_v6(&v6.ipi6_addr, v6.ipi6_ifindex);
         break;
     case IP_PKTINFO:
         memcpy(&v4, CMSG_DATA(head), sizeof v4);
-        arrival->local = address_any(AF_INET);
-        memcpy(&arrival->local.ip.s6_addr[12], &v4.ipi_addr, sizeof v4.ipi_addr);
+        arrival->local = address_from_v4(&v4.ipi_addr);
         break;
     case IP_TOS: arrival->tos = *CMSG_DATA(head); break;
     case IPV6_TCLASS:
@@ -446,7 +441,7 @@ static int open_udp(enum wire_side side, int family)
         return -1;
     sides[side].watch = (struct watch){.fd = fd, .ready = receive};
     if (set_options(fd, family) == 0 && bind_udp(fd, family, side) == 0 &&
-        loop_watch(&sides[side].watch, EPOLLIN | LOOP_AGAIN) == 0)
+        loop_watch(&sides[side].watch, EPOLLIN) == 0)
         return 0;
     int error = errno;
     close(fd);
@@ -466,8 +461,8 @@ static int ask_for_route(const struct address *remote, struct address *local, ui
 {
     bool v4 = address_is_v4(&remote->ip);
     struct sockaddr_storage name;
-    socklen_t name_size = address_write(remote, v4 ? AF_INET : AF_INET6, &name), size = sizeof *mtu;
-    int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), result = -1;
+    socklen_t name_size = address_write(remote, AF_UNSPEC, &name), size = sizeof *mtu;
+    int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), result = -1;
 
     if (fd < 0)
         return -1;
