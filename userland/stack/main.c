@@ -69,12 +69,12 @@ static uint64_t ticked_ms, tick_cost_ns, active_ns, swept_ns, emptied_ns;
 
 /* ---- what happens below */
 
-static bool is_welcome(uint16_t port, const struct address *local)
+/* Without a listener that has room, usrsctp answers with ABORT. */
+static void choose_listener(uint16_t port, const struct address *local)
 {
     struct sock *listener = ports_find_listener(port, local);
 
-    ports_listen(port, listener);
-    return listener == NULL || accept_has_room(listener);
+    ports_listen(port, listener == NULL || !accept_has_room(listener) ? NULL : listener);
 }
 
 static void handle_handshake(struct link *link, uint16_t port, uint16_t peer_port, bool before)
@@ -161,7 +161,7 @@ static void run_timers(void)
 
 /* ---- beginning */
 
-static const struct wire_handlers wire_handlers = {.welcome = is_welcome,
+static const struct wire_handlers wire_handlers = {.asked = choose_listener,
                                                    .handshake = handle_handshake,
                                                    .wishes = options_wishes,
                                                    .refused = handle_refusal};
@@ -181,6 +181,7 @@ static void start_usrsctp(void)
     usrsctp_sysctl_set_sctp_sendspace(SOCKET_BUFFER);
     usrsctp_sysctl_set_sctp_recvspace(SOCKET_BUFFER);
     usrsctp_sysctl_set_sctp_max_chunks_on_queue(4096);
+    usrsctp_sysctl_set_sctp_abort_if_one_2_one_hits_limit(1);
     usrsctp_sysctl_set_sctp_nr_incoming_streams_default(65535);
     /* Like Linux: tags are random, none is remembered for a minute after its end. */
     usrsctp_sysctl_set_sctp_vtag_time_wait(0);

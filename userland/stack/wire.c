@@ -11,31 +11,22 @@
 #include <unistd.h>
 #include <usrsctp.h>
 
-#define ROUTE_MS 1000 /* a route is asked for again after that */
+#define ROUTE_NS 1000000000u /* a route is asked for again after that */
 #define BATCH 16
-#define ERRORS 256
 #define DATAGRAM_SIZE 65536
 #define UDP_BUFFER (4 * 1024 * 1024) /* as much of it as net.core.rmem_max lets us have */
 #define BUCKETS 4096
-#define BUCKET_LIMIT 16     /* links are made as packets come in, whoever sends them */
-#define LINK_IDLE_MS 180000 /* longer than three heartbeats */
+#define BUCKET_LIMIT 16           /* links are made as packets come in, whoever sends them */
+#define LINK_IDLE_NS 180000000000 /* longer than three heartbeats */
 
+/* What a packet begins with. */
 struct sctp_head {
     uint16_t source, destination;
     uint32_t tag, checksum;
     uint8_t chunk_type, chunk_flags;
     uint16_t chunk_size;
-    uint32_t initiate_tag; /* of an INIT */
 };
-enum {
-    CHUNK_INIT = 1,
-    CHUNK_INIT_ACK = 2,
-    CHUNK_ABORT = 6,
-    CHUNK_COOKIE_ECHO = 10,
-    CHUNK_COOKIE_ACK = 11,
-    COMMON_HEAD = 12,
-    CHUNK_HEAD = 4
-};
+enum { CHUNK_INIT = 1, CHUNK_INIT_ACK = 2, CHUNK_COOKIE_ECHO = 10, CHUNK_COOKIE_ACK = 11 };
 
 static const struct wire_handlers *handlers;
 static struct {
@@ -43,11 +34,6 @@ static struct {
     uint16_t port;
 } sides[WIRE_SIDES] = {{.watch = {.fd = -1}}, {.watch = {.fd = -1}}};
 static struct link *buckets[BUCKETS];
-
-static uint64_t now_ms(void)
-{
-    return loop_now_ns() / 1000000u;
-}
 
 void wire_start(uint16_t udp_port, const struct wire_handlers *upper)
 {
@@ -96,12 +82,11 @@ static struct link *take_link(struct link **bucket)
     struct link *link;
 
     for (link = *bucket; link != NULL; link = link->next, count++)
-        if (link->users == 0 && now_ms() - link->used_ms >= LINK_IDLE_MS)
+        if (link->users == 0 && loop_now_ns() - link->used_ns >= LINK_IDLE_NS)
             return link;
     if (count == BUCKET_LIMIT || (link = malloc(sizeof *link)) == NULL)
         return NULL;
-    usrsctp_register_address(
-        link); /* it only takes what is for an address that it has as its own */
+    usrsctp_register_address(link); /* it takes packets only for those that it has as its own */
     link->next = *bucket;
     *bucket = link;
     return link;
@@ -119,7 +104,7 @@ struct link *wire_link(const struct address *remote, const struct address *local
         *link = (struct link){.remote = *remote, .local = *local, .side = side, .next = link->next};
         link->local.port = sides[side].port;
     }
-    link->used_ms = now_ms();
+    link->used_ns = loop_now_ns();
     return link;
 }
 
@@ -237,29 +222,17 @@ int wire_output(void *address, void *packet, size_t size, uint8_t tos, uint8_t s
     return 0;
 }
 
-static void refuse(struct link *link, const struct sctp_head *init)
-{
-    struct sctp_head abort = {.source = init->destination,
-                              .destination = init->source,
-                              .tag = init->initiate_tag,
-                              .chunk_type = CHUNK_ABORT,
-                              .chunk_size = htons(CHUNK_HEAD)};
-
-    wire_output(link, &abort, COMMON_HEAD + CHUNK_HEAD, 0, 0);
-}
-
 /* ---- in */
 
 struct arrival {
     struct address remote, local;
-    uint8_t tos, hops;
+    int tos, hops;
 };
 
 static void read_control(const struct cmsghdr *head, struct arrival *arrival)
 {
     struct in6_pktinfo v6;
     struct in_pktinfo v4;
-    int value = 0;
 
     switch (head->cmsg_type) { /* both levels number theirs differently */
     case IPV6_PKTINFO:
@@ -271,53 +244,43 @@ static void read_control(const struct cmsghdr *head, struct arrival *arrival)
         arrival->local = address_from_v4(&v4.ipi_addr);
         break;
     case IP_TOS: arrival->tos = *CMSG_DATA(head); break;
-    case IPV6_TCLASS:
-        memcpy(&value, CMSG_DATA(head), sizeof value);
-        arrival->tos = (uint8_t)value;
-        break;
+    case IPV6_TCLASS: memcpy(&arrival->tos, CMSG_DATA(head), sizeof arrival->tos); break;
     case IP_TTL:
-    case IPV6_HOPLIMIT:
-        memcpy(&value, CMSG_DATA(head), sizeof value);
-        arrival->hops = (uint8_t)value;
+    case IPV6_HOPLIMIT: memcpy(&arrival->hops, CMSG_DATA(head), sizeof arrival->hops);
     }
 }
 
 /* A packet from this very stack has been captured on its way out. */
 static bool sent_by_us(const struct link *link)
 {
-    struct address peer = link->local;
-
-    for (unsigned side = 0; side < WIRE_SIDES; side++)
-        if (sides[side].watch.fd >= 0 && sides[side].port == link->remote.port &&
-            find_link(&peer, &link->remote, (enum wire_side)side) != NULL)
+    for (enum wire_side side = 0; side < WIRE_SIDES; side++)
+        if (sides[side].port == link->remote.port &&
+            find_link(&link->local, &link->remote, side) != NULL)
             return true;
     return false;
 }
 
-static void deliver(struct link *link, const struct sctp_head *head, void *packet, size_t size)
+static void deliver(struct link *link, void *packet, size_t size)
 {
-    uint16_t port = ntohs(head->destination), peer_port = ntohs(head->source);
-    bool is_init = head->chunk_type == CHUNK_INIT;
-    bool answer = head->chunk_type == CHUNK_INIT_ACK || head->chunk_type == CHUNK_COOKIE_ACK;
+    struct sctp_head head;
 
-    if ((is_init || head->chunk_type == CHUNK_COOKIE_ECHO) &&
-        !handlers->welcome(port, &link->local) && is_init && size >= sizeof *head) {
-        refuse(link, head);
-        return;
-    }
-    if (answer)
+    memcpy(&head, packet, sizeof head);
+    uint16_t port = ntohs(head.destination), peer_port = ntohs(head.source);
+    bool answers = head.chunk_type == CHUNK_INIT_ACK || head.chunk_type == CHUNK_COOKIE_ACK;
+    if (head.chunk_type == CHUNK_INIT || head.chunk_type == CHUNK_COOKIE_ECHO)
+        handlers->asked(port, &link->local);
+    if (answers)
         handlers->handshake(link, port, peer_port, true);
     usrsctp_conninput(link, packet, size, 0);
-    if (answer)
+    if (answers)
         handlers->handshake(link, port, peer_port, false);
 }
 
 static void take_datagram(enum wire_side side, struct msghdr *message, void *packet, size_t size)
 {
-    struct sctp_head head = {0};
     struct arrival arrival = {.tos = 0};
 
-    if (size < COMMON_HEAD + CHUNK_HEAD ||
+    if (size < sizeof(struct sctp_head) ||
         address_read(&arrival.remote, message->msg_name, message->msg_namelen) < 0)
         return;
     for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = CMSG_NXTHDR(message, at))
@@ -326,40 +289,32 @@ static void take_datagram(enum wire_side side, struct msghdr *message, void *pac
     if (link == NULL)
         return;
     if (capture_is_on() && !sent_by_us(link))
-        capture_packet(&link->remote, &link->local, packet, size, arrival.tos, arrival.hops);
-    memcpy(&head, packet, size < sizeof head ? size : sizeof head);
+        capture_packet(&link->remote, &link->local, packet, size, (uint8_t)arrival.tos,
+                       (uint8_t)arrival.hops);
     if (checksum_is_right(packet, size))
-        deliver(link, &head, packet, size);
+        deliver(link, packet, size);
 }
 
-/* ICMP says that nobody is there. */
-static void read_error(struct msghdr *message)
+/* One of those that ICMP has reported: nobody is there. */
+static void read_error(int fd)
 {
     struct sock_extended_err error;
     struct address remote;
+    struct sockaddr_storage to;
+    _Alignas(struct cmsghdr) char control[512];
+    struct msghdr message = {.msg_name = &to,
+                             .msg_namelen = sizeof to,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
 
-    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = CMSG_NXTHDR(message, at)) {
+    if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+        return;
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at != NULL; at = CMSG_NXTHDR(&message, at)) {
         if (at->cmsg_type != IP_RECVERR && at->cmsg_type != IPV6_RECVERR)
             continue;
         memcpy(&error, CMSG_DATA(at), sizeof error);
-        if (error.ee_errno == ECONNREFUSED &&
-            address_read(&remote, message->msg_name, message->msg_namelen) == 0)
+        if (error.ee_errno == ECONNREFUSED && address_read(&remote, &to, message.msg_namelen) == 0)
             handlers->refused(&remote);
-    }
-}
-
-static void read_errors(int fd)
-{
-    for (int count = 0; count < ERRORS; count++) {
-        struct sockaddr_storage to;
-        _Alignas(struct cmsghdr) char control[512];
-        struct msghdr message = {.msg_name = &to,
-                                 .msg_namelen = sizeof to,
-                                 .msg_control = control,
-                                 .msg_controllen = sizeof control};
-        if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
-            return;
-        read_error(&message);
     }
 }
 
@@ -390,7 +345,7 @@ static void receive(struct watch *watch, uint32_t events)
     enum wire_side side = watch == &sides[WIRE_LISTEN].watch ? WIRE_LISTEN : WIRE_CONNECT;
 
     if (events & EPOLLERR)
-        read_errors(watch->fd);
+        read_error(watch->fd);
     receive_batch(watch->fd, side);
 }
 
@@ -481,13 +436,13 @@ int wire_route(const struct address *remote, struct address *local, uint32_t *mt
 {
     static struct address last_remote, last_local;
     static uint32_t last_mtu;
-    static uint64_t asked_ms;
+    static uint64_t asked_ns;
 
-    if (now_ms() - asked_ms > ROUTE_MS || !address_same_ip(remote, &last_remote)) {
+    if (loop_now_ns() - asked_ns > ROUTE_NS || !address_same_ip(remote, &last_remote)) {
         if (ask_for_route(remote, &last_local, &last_mtu) < 0)
             return -1;
         last_remote = *remote;
-        asked_ms = now_ms();
+        asked_ns = loop_now_ns();
     }
     *local = last_local;
     *mtu = last_mtu;

@@ -19,7 +19,7 @@ struct link {
     struct address local;  /* port: UDP, of that side */
     enum wire_side side;
     unsigned users; /* sockets that have it: it stays theirs */
-    uint64_t used_ms;
+    uint64_t used_ns;
     struct link *next;
 };
 
@@ -31,9 +31,8 @@ struct wire_wishes {
 
 /* What the upper layer does with what comes in, and knows of what goes out. */
 struct wire_handlers {
-    /* An INIT or COOKIE ECHO for that port is about to go to usrsctp. Is there room for another
-     * association? If not, INIT is refused with ABORT. */
-    bool (*welcome)(uint16_t port, const struct address *local);
+    /* An INIT or COOKIE ECHO for that port is about to go to usrsctp. */
+    void (*asked)(uint16_t port, const struct address *local);
     /* A packet of the handshake's, from the peer, is about to go to the stack (before: true),
      * or has gone there. */
     void (*handshake)(struct link *link, uint16_t port, uint16_t peer_port, bool before);
