@@ -112,7 +112,7 @@ static int bind_socket(struct sock *sock, const struct request *request)
 
     if (sock_read_address(sock, payload, request->size, &address) == -1)
         return -1;
-    return sock_bind(sock, &address);
+    return ports_bind(sock, &address);
 }
 
 /* Linux looks at the socket first, then at where the address leads (__sctp_connect). */

@@ -9,7 +9,7 @@
 #define LAST_PRIVILEGED 1023
 
 static struct {
-    struct sock *first;     /* of those that are bound to it */
+    LIST_HEAD(, sock) bound;
     struct sock *answering; /* of those that listen, the one that usrsctp takes for the listener */
 } ports[UINT16_MAX + 1];
 
@@ -57,7 +57,8 @@ static bool reuses_address(const struct sock *sock)
  * one does not listen; or no common address. */
 static bool port_free(const struct sock *sock, uint16_t port)
 {
-    for (const struct sock *other = ports[port].first; other != NULL; other = other->port_next) {
+    for (const struct sock *other = LIST_FIRST(&ports[port].bound); other != NULL;
+         other = LIST_NEXT(other, same_port)) {
         bool shares =
             (sock->options.reuse_port && other->options.reuse_port) ||
             (reuses_address(sock) && reuses_address(other) && other->state != SOCKET_LISTENING);
@@ -69,25 +70,17 @@ static bool port_free(const struct sock *sock, uint16_t port)
 
 /* ---- joining a port, and leaving it */
 
-static void join_at(struct sock *sock, uint16_t port, struct sock **place)
-{
-    sock->port = port;
-    sock->port_next = *place;
-    sock->port_link = place;
-    if (*place != NULL)
-        (*place)->port_link = &sock->port_next;
-    *place = sock;
-}
-
 static void join(struct sock *sock, uint16_t port)
 {
-    join_at(sock, port, &ports[port].first);
+    sock->port = port;
+    LIST_INSERT_HEAD(&ports[port].bound, sock, same_port);
 }
 
 /* Behind the listener, so that looking for that one stays short. */
 void ports_join(struct sock *sock, struct sock *listener)
 {
-    join_at(sock, listener->port, &listener->port_next);
+    sock->port = listener->port;
+    LIST_INSERT_AFTER(listener, sock, same_port);
 }
 
 void ports_leave(struct sock *sock)
@@ -96,9 +89,7 @@ void ports_leave(struct sock *sock)
         return;
     if (ports[sock->port].answering == sock)
         ports[sock->port].answering = NULL;
-    *sock->port_link = sock->port_next;
-    if (sock->port_next != NULL)
-        sock->port_next->port_link = sock->port_link;
+    LIST_REMOVE(sock, same_port);
     sock->port = 0;
 }
 
@@ -149,37 +140,37 @@ static uint16_t pick_port(void)
     }
     for (unsigned i = first; i <= last; i++) {
         unsigned port = first + ++picked % (last - first + 1);
-        if (ports[port].first == NULL)
+        if (LIST_EMPTY(&ports[port].bound))
             return (uint16_t)port;
     }
     return 0;
 }
 
-static int append(struct sock *sock, const struct address *address)
+static int take_address(struct sock *sock, const struct address *address, uint16_t port)
 {
     struct address *grown =
         realloc(sock->addresses, (sock->address_count + 1) * sizeof sock->addresses[0]);
 
     if (grown == NULL)
         return -1;
-    grown[sock->address_count] = *address;
-    grown[sock->address_count++].port = 0;
     sock->addresses = grown;
-    return 0;
+    if (ask_kernel(address) < 0)
+        return -1;
+    grown[sock->address_count++] = *address;
+    if (port != 0 && port_free(sock, port))
+        return 0;
+    sock->address_count--;
+    return fail(EADDRINUSE);
 }
 
 int ports_bind(struct sock *sock, const struct address *address)
 {
+    uint16_t port = address->port != 0 ? address->port : pick_port();
+
     if (sock->port != 0)
         return fail(EINVAL);
-    sock->address_count = 0;
-    if (ask_kernel(address) < 0 || append(sock, address) < 0)
+    if (take_address(sock, address, port) < 0)
         return -1;
-    uint16_t port = address->port != 0 ? address->port : pick_port();
-    if (port == 0 || !port_free(sock, port)) {
-        sock->address_count = 0;
-        return fail(EADDRINUSE);
-    }
     join(sock, port);
     return 0;
 }
@@ -208,12 +199,14 @@ int ports_listen(uint16_t port, struct sock *sock)
 
 /* ---- sctp_bindx(3) */
 
-static bool contains(const struct sock *sock, const struct address *address)
+/* Its place, or the number of all. */
+static unsigned find_address(const struct sock *sock, const struct address *address)
 {
-    for (unsigned i = 0; i < sock->address_count; i++)
-        if (address_same_ip(&sock->addresses[i], address))
-            return true;
-    return false;
+    unsigned at = 0;
+
+    while (at < sock->address_count && !address_same_ip(&sock->addresses[at], address))
+        at++;
+    return at;
 }
 
 static int add_one(struct sock *sock, const struct address *address)
@@ -222,12 +215,10 @@ static int add_one(struct sock *sock, const struct address *address)
         return ports_bind(sock, address);
     if (address->port != 0 && address->port != sock->port)
         return fail(EINVAL);
-    if (address_is_any(&address->ip) || contains(sock, address) ||
+    if (address_is_any(&address->ip) || find_address(sock, address) < sock->address_count ||
         address_is_any(&sock->addresses[0].ip)) /* bound to it already */
         return fail(EINVAL);
-    if (ask_kernel(address) < 0 || append(sock, address) < 0)
-        return -1;
-    return port_free(sock, sock->port) ? 0 : fail(EADDRINUSE);
+    return take_address(sock, address, sock->port);
 }
 
 /* All or none. The first call binds, all must name one port (or none, later on). */
@@ -250,14 +241,11 @@ static int remove_one(struct sock *sock, const struct address *address)
 {
     if (sock->address_count <= 1) /* the last one stays */
         return fail(EBUSY);
-    if (address->port != 0 && address->port != sock->port)
+    unsigned at = find_address(sock, address);
+    if (at == sock->address_count || (address->port != 0 && address->port != sock->port))
         return fail(EINVAL);
-    for (unsigned i = 0; i < sock->address_count; i++)
-        if (address_same_ip(&sock->addresses[i], address)) {
-            sock->addresses[i] = sock->addresses[--sock->address_count];
-            return 0;
-        }
-    return fail(EINVAL);
+    sock->addresses[at] = sock->addresses[--sock->address_count];
+    return 0;
 }
 
 int ports_remove(struct sock *sock, const struct address *addresses, unsigned count)
@@ -272,18 +260,18 @@ int ports_remove(struct sock *sock, const struct address *addresses, unsigned co
 
 struct sock *ports_find_listener(uint16_t port, const struct address *local)
 {
-    struct sock *sock = ports[port].first;
+    struct sock *sock = LIST_FIRST(&ports[port].bound);
 
     while (sock != NULL && (sock->state != SOCKET_LISTENING || !covers_any(sock, local, 1)))
-        sock = sock->port_next;
+        sock = LIST_NEXT(sock, same_port);
     return sock;
 }
 
 struct sock *ports_find(uint16_t port, const struct link *link, uint16_t peer_port)
 {
-    struct sock *sock = ports[port].first;
+    struct sock *sock = LIST_FIRST(&ports[port].bound);
 
     while (sock != NULL && (sock->link != link || sock->peer_port != peer_port))
-        sock = sock->port_next;
+        sock = LIST_NEXT(sock, same_port);
     return sock;
 }

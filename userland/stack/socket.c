@@ -482,11 +482,6 @@ void sock_refresh(struct sock *sock)
 
 /* ---- bind, listen */
 
-int sock_bind(struct sock *sock, const struct address *address)
-{
-    return ports_bind(sock, address);
-}
-
 /* The association is gone, and usrsctp's socket with it; ours stays, and can connect again. */
 static void discard_stack_socket(struct sock *sock, bool aborts)
 {

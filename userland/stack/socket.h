@@ -10,6 +10,7 @@
 #include "address.h"
 #include "loop.h"
 #include "wire.h"
+#include <sys/queue.h>
 #include <usrsctp.h>
 
 #define SOCKET_BUFFER 212992 /* net.core.{r,w}mem_default of a stock kernel */
@@ -65,7 +66,7 @@ struct sock {
     uint16_t port; /* 0: not bound */
     unsigned address_count;
     struct address *addresses; /* bound to: one wildcard, or those that bind and bindx named */
-    struct sock *port_next, **port_link;
+    LIST_ENTRY(sock) same_port;
     struct link *link; /* to the peer */
     uint16_t peer_port;
 
@@ -110,7 +111,6 @@ struct sock *sock_find(uint64_t id);
 /* An association has come in over usrsctp's socket of a listener. *fd: the program's end. */
 struct sock *sock_accepted(struct sock *listener, struct socket *so,
                            const struct sockaddr_conn *peer, int *fd);
-int sock_bind(struct sock *sock, const struct address *address);
 int sock_listen(struct sock *sock, int backlog);
 /* Sends INIT; 0: the association is being set up. */
 int sock_connect(struct sock *sock, const struct address *peer);
