@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#define ATTEMPTS 10 /* one a millisecond */
+#define ATTEMPTS 10
 #define CHILD_STACK_SIZE 32768
 
 void complain(atomic_flag *once, const char *format, ...)
@@ -92,6 +92,11 @@ void restore_signals(const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
+void rest(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
 /* No signal handler of the program's may run in the child; and its end is told to nobody but us (no
  * SIGCHLD, hence __WCLONE). */
 int run_in_child(int (*function)(void *), void *argument)
@@ -115,18 +120,6 @@ int run_in_child(int (*function)(void *), void *argument)
 
 bool stack_was_lost;
 
-struct question {
-    struct address stack;
-    const struct request *request;
-    const void *payload;
-    struct answer *answer;
-    struct reply reply;
-    int fd;               /* the socket, or -1 */
-    int attached;         /* a descriptor that goes along, or -1 */
-    struct timeval limit; /* of a wait: the socket's own for connect and send */
-    int error;            /* an errno, or 0 */
-};
-
 static int connect_to(const struct address *address)
 {
     int fd = KERNEL(socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -138,7 +131,7 @@ static int connect_to(const struct address *address)
 
 static int send_question(int connection, const struct question *question)
 {
-    const struct request *request = question->request;
+    const struct request *request = &question->request;
     struct iovec parts[2] = {
         {(void *)(uintptr_t)request, sizeof(*request)},
         {(void *)(uintptr_t)question->payload, question->payload == NULL ? 0 : request->size}};
@@ -146,8 +139,8 @@ static int send_question(int connection, const struct question *question)
     union descriptor_control control;
     int sent;
 
-    if (question->attached != -1)
-        attach_descriptor(&message, &control, question->attached);
+    if (question->attached != NULL)
+        attach_descriptor(&message, &control, *question->attached);
     do
         sent = KERNEL(sendmsg, connection, &message, MSG_NOSIGNAL);
     while (sent == -1 && errno == EINTR);
@@ -159,59 +152,48 @@ static void close_descriptor(void *fd)
     KERNEL(close, *(int *)fd);
 }
 
-/* A wait goes through libc, where the thread can be cancelled; the connection is closed then. */
-static ssize_t await_reply(int connection, const struct question *question, struct msghdr *message)
-{
-    ssize_t got;
-
-    KERNEL(setsockopt, connection, SOL_SOCKET, SO_RCVTIMEO, &question->limit,
-           sizeof(question->limit));
-    pthread_cleanup_push(close_descriptor, &connection);
-    got = recvmsg(connection, message, 0);
-    pthread_cleanup_pop(0);
-    return got;
-}
-
 /* Most replies are there before a thread could fall asleep and wake up again. (0 is no end yet:
- * without waiting, Linux tells the end of the file too early if data and end come just then.) */
-static ssize_t fetch_reply(int connection, struct msghdr *message)
+ * without waiting, Linux tells the end of the file too early if data and end come just then.) A wait
+ * goes through libc, where the thread can be cancelled; the connection is closed then. */
+static ssize_t receive_reply(int connection, struct msghdr *message, bool can_last)
 {
     ssize_t got = -1;
 
     for (int i = 0; i < LOOKS; i++) {
         got = KERNEL(recvmsg, connection, message, MSG_DONTWAIT);
         if (got > 0 || (got == -1 && errno != EAGAIN))
-            break;
+            return got;
         sched_yield();
     }
-    while (got == -1 && (errno == EINTR || errno == EAGAIN))
-        got = KERNEL(recvmsg, connection, message, 0);
+    if (got == 0 || !can_last)
+        return got == 0 ? 0 : KERNEL(recvmsg, connection, message, 0);
+    pthread_cleanup_push(close_descriptor, &connection);
+    got = recvmsg(connection, message, 0);
+    pthread_cleanup_pop(0);
     return got;
 }
 
 /* Connects, asks, and closes. 0, or -1 with errno. */
 static int ask_once(struct question *question)
 {
-    struct answer *answer = question->answer;
-    struct iovec parts[2] = {
-        {&question->reply, sizeof(question->reply)},
-        {answer == NULL ? NULL : answer->bytes, answer == NULL ? 0 : answer->room}};
+    struct iovec parts[2] = {{&question->reply, sizeof(question->reply)},
+                             {question->answer, question->room}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    bool can_last = (question->request.flags & REQUEST_WAIT) != 0;
     int connection = connect_to(&question->stack);
 
     if (connection == -1)
         return -1;
-    if (send_question(connection, question) == -1)
-        return fail_and_close(connection);
-    ssize_t got = question->request->flags & REQUEST_WAIT
-                      ? await_reply(connection, question, &message)
-                      : fetch_reply(connection, &message);
-    if (got >= 0 && got < (ssize_t)sizeof(question->reply))
+    if (can_last)
+        KERNEL(setsockopt, connection, SOL_SOCKET, SO_RCVTIMEO, &question->limit,
+               sizeof(question->limit));
+    ssize_t got = send_question(connection, question) == -1
+                      ? -1
+                      : receive_reply(connection, &message, can_last);
+    if (got >= 0)
         errno = ECONNRESET;
-    if (got < (ssize_t)sizeof(question->reply))
-        return fail_and_close(connection);
-    KERNEL(close, connection);
-    return 0;
+    fail_and_close(connection);
+    return got < (ssize_t)sizeof(question->reply) ? -1 : 0;
 }
 
 static bool is_lost(int error)
@@ -226,7 +208,7 @@ static void ask_repeatedly(struct question *question)
     int result = ask_once(question);
 
     for (int i = 1; i < ATTEMPTS && result == -1 && is_lost(errno); i++) {
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        rest();
         result = ask_once(question);
     }
     question->error = result == -1 ? errno : 0;
@@ -252,78 +234,67 @@ static int lose_stack(int error)
     return fail(ECONNRESET);
 }
 
-/* The program may have no descriptor left; the calls of a kernel's SCTP need none. */
-static int put_question(struct question *question)
+/* A handler that does not return would leave a connection behind. The program may have no descriptor
+ * left: the calls of a kernel's SCTP need none. */
+int ask_stack(unsigned uid, unsigned udp_port, struct question *question)
 {
-    bool blocks = (question->request->flags & REQUEST_WAIT) == 0;
+    bool can_last = (question->request.flags & REQUEST_WAIT) != 0;
+    int saved = errno;
     sigset_t before;
 
-    if (blocks)
+    question->stack = make_address(PROTOCOL_STACK_FORMAT, uid, udp_port);
+    if (!can_last)
         block_signals(&before);
     ask_repeatedly(question);
-    if (blocks)
+    if (!can_last)
         restore_signals(&before);
     if (question->error == EMFILE)
         (void)run_in_child(ask_in_child, question);
-    return question->error == 0 ? 0 : lose_stack(question->error);
-}
-
-/* Whose stack is it? 0, or -1 with errno. */
-static int find_stack(int fd, struct question *question, struct request *request)
-{
-    struct socket_name name;
-
-    if (name_of(fd, &name) == -1)
-        return fail(EBADF);
-    *question = (struct question){.request = request, .fd = fd, .attached = -1};
-    question->stack = make_address(PROTOCOL_STACK_FORMAT, name.uid, name.udp_port);
-    request->id = name.id;
-    return 0;
+    question->room = question->reply.size;
+    if (question->error != 0)
+        return lose_stack(question->error);
+    errno = question->reply.error == 0 ? saved : question->reply.error;
+    return question->reply.error == 0 ? question->reply.value : -1;
 }
 
 /* ---- questions about a socket */
 
-/* A record may have 32 bytes less than SO_SNDBUF says (net/unix/af_unix.c), and Linux doubles what it
- * is told (socket(7)). */
-static void set_send_buffer(int fd, int size)
+/* What has changed with the answer. A record may have 32 bytes less than SO_SNDBUF says
+ * (net/unix/af_unix.c), and Linux doubles what it is told (socket(7)). */
+static void update_socket(int fd, int before, const struct question *question)
 {
-    int half = size / 2 + 16;
-
-    KERNEL(setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
-}
-
-int ask(int fd, struct request *request, const void *payload, size_t size, struct answer *answer)
-{
-    struct question question;
-    socklen_t limit_size = sizeof(question.limit);
-    int before = marks_of(fd), saved = errno;
-
-    if (find_stack(fd, &question, request) == -1)
-        return -1;
-    question.payload = payload;
-    question.answer = answer;
-    if (payload != NULL)
-        request->size = (uint32_t)size;
-    if (request->kind == REQUEST_LINGER)
-        KERNEL(close, fd);
-    else if (request->flags & REQUEST_WAIT)
-        KERNEL(getsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &question.limit, &limit_size);
-    int result = put_question(&question);
-    if (answer != NULL)
-        answer->room = question.reply.size;
-    if (result == -1)
-        return -1;
-    errno = question.reply.error == 0 ? saved : question.reply.error;
-    if (request->kind == REQUEST_LINGER)
-        return 0;
-    int after = (int)question.reply.marks | (before & MARK_PARTS);
+    const struct request *request = &question->request;
+    int after = (int)question->reply.marks | (before & MARK_PARTS);
+    int half = question->reply.send_buffer / 2 + 16;
     bool resizes = request->kind == REQUEST_SET && request->level == SOL_SOCKET &&
                    request->number == SO_SNDBUF;
+
     if ((after & MARK_CONNECTED) && (resizes || (before & MARK_CONNECTED) == 0))
-        set_send_buffer(fd, question.reply.send_buffer);
+        KERNEL(setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
     if (after != before)
         set_marks(fd, after);
-    return question.reply.error == 0 ? question.reply.value : -1;
+}
+
+int ask(int fd, struct question *question)
+{
+    struct request *request = &question->request;
+    bool closes = request->kind == REQUEST_LINGER;
+    socklen_t limit_size = sizeof(question->limit);
+    struct socket_name name;
+    int before = marks_of(fd);
+
+    if (name_of(fd, &name) == -1)
+        return fail(EBADF);
+    request->id = name.id;
+    question->fd = fd;
+    if (closes)
+        KERNEL(close, fd);
+    else if (request->flags & REQUEST_WAIT) /* the socket's own time limit is the question's, too */
+        KERNEL(getsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &question->limit, &limit_size);
+    int result = ask_stack(name.uid, name.udp_port, question);
+    if (question->error == 0 && !closes)
+        update_socket(fd, before, question);
+    return result;
 }
 
 /* 0, or -1 with errno: EAGAIN when the socket's time limit for recv is over. */
@@ -342,12 +313,14 @@ static int await_either(int fd, int connection)
 
 int await_message_or_end(int fd)
 {
-    struct request request = {.kind = REQUEST_AWAIT_END, .flags = REQUEST_WAIT};
-    struct question question;
+    struct question question = {.request = {.kind = REQUEST_AWAIT_END, .flags = REQUEST_WAIT}};
+    struct socket_name name;
     int result;
 
-    if (find_stack(fd, &question, &request) == -1)
-        return -1;
+    if (name_of(fd, &name) == -1)
+        return fail(EBADF);
+    question.request.id = name.id;
+    question.stack = make_address(PROTOCOL_STACK_FORMAT, name.uid, name.udp_port);
     int connection = connect_to(&question.stack);
     if (connection == -1)
         return lose_stack(errno);
@@ -356,15 +329,4 @@ int await_message_or_end(int fd)
     fail_and_close(connection);
     pthread_cleanup_pop(0);
     return result;
-}
-
-int ask_to_capture(unsigned udp_port, int file)
-{
-    struct request request = {.kind = REQUEST_CAPTURE};
-    struct question question = {.request = &request, .fd = -1, .attached = file};
-
-    question.stack = make_address(PROTOCOL_STACK_FORMAT, (unsigned)geteuid(), udp_port);
-    if (put_question(&question) == -1)
-        return -1;
-    return question.reply.error == 0 ? 0 : fail(question.reply.error);
 }

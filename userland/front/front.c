@@ -86,8 +86,9 @@ static void capture(const char *path, unsigned udp_port)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
     int saved = errno, file = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    struct question question = {.request.kind = REQUEST_CAPTURE, .attached = &file, .fd = -1};
 
-    if (file == -1 || ask_to_capture(udp_port, file) == -1)
+    if (file == -1 || ask_stack((unsigned)geteuid(), udp_port, &question) == -1)
         complain(&said, "SCTP_CAPTURE: %s: %s", path,
                  errno == EINVAL ? "not a capture in the pcapng format" : strerror(errno));
     if (file != -1)
@@ -147,15 +148,15 @@ static int check_given(const void *value, socklen_t size)
 static int ask_with_address(int fd, enum request_kind kind, const struct sockaddr *address,
                             socklen_t size)
 {
-    struct request request = {.kind = kind};
+    struct question question = {.request = {.kind = kind, .size = size}, .payload = address};
 
     if (size > sizeof(struct sockaddr_storage))
         return fail(EINVAL);
     if (check_given(address, size) == -1)
         return -1;
     if (kind == REQUEST_CONNECT && waits(fd, 0))
-        request.flags = REQUEST_WAIT;
-    return ask(fd, &request, address, size, NULL);
+        question.request.flags = REQUEST_WAIT;
+    return ask(fd, &question);
 }
 
 EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
@@ -167,15 +168,15 @@ EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
 
 EXPORT int listen(int fd, int backlog)
 {
-    struct request request = {.kind = REQUEST_LISTEN, .number = backlog};
     char why[256];
-    struct answer answer = {why, sizeof(why) - 1};
+    struct question question = {
+        .request = {.kind = REQUEST_LISTEN, .number = backlog}, .answer = why, .room = sizeof(why)};
 
     if (marks_of(fd) == -1)
         return LIBC(listen)(fd, backlog);
-    int result = ask(fd, &request, NULL, 0, &answer);
-    if (result == -1 && answer.room > 0 && answer.room < sizeof(why))
-        complain(NULL, "listen: %.*s", (int)answer.room, why);
+    int result = ask(fd, &question);
+    if (result == -1 && question.room > 0)
+        complain(NULL, "listen: %.*s", (int)question.room, why);
     return result;
 }
 
@@ -197,18 +198,18 @@ EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
  * poll tells of the error. It can connect again: a new one takes its place. */
 static int replace_socket(int fd)
 {
-    struct request request = {.kind = REQUEST_REPLACE};
+    struct question question = {.request.kind = REQUEST_REPLACE};
     struct socket_name name;
     int cloexec = KERNEL(fcntl, fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
 
     if (name_of(fd, &name) == -1)
         return -1;
-    request.other = name.id;
+    question.request.other = name.id;
     int fresh = open_socket(name.family == '4' ? AF_INET : AF_INET6,
                             waits(fd, 0) ? 0 : SOCK_NONBLOCK, name.udp_port);
     if (fresh == -1)
         return -1;
-    if (ask(fresh, &request, NULL, 0, NULL) == -1 || KERNEL(dup3, fresh, fd, cloexec) == -1)
+    if (ask(fresh, &question) == -1 || KERNEL(dup3, fresh, fd, cloexec) == -1)
         return fail_and_close(fresh);
     KERNEL(close, fresh);
     return 0;
@@ -232,22 +233,22 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
 
 EXPORT int shutdown(int fd, int how)
 {
-    struct request request = {.kind = REQUEST_SHUTDOWN, .number = how};
+    struct question question = {.request = {.kind = REQUEST_SHUTDOWN, .number = how}};
 
     if (marks_of(fd) == -1)
         return LIBC(shutdown)(fd, how);
-    return ask(fd, &request, NULL, 0, NULL);
+    return ask(fd, &question);
 }
 
 /* SO_LINGER with a time: the last close waits for the end of the association. */
 EXPORT int close(int fd)
 {
-    struct request request = {.kind = REQUEST_LINGER, .flags = REQUEST_WAIT};
+    struct question question = {.request = {.kind = REQUEST_LINGER, .flags = REQUEST_WAIT}};
     int marks = marks_of(fd), saved = errno;
 
     if (marks == -1 || (marks & MARK_LINGER) == 0)
         return LIBC(close)(fd);
-    (void)ask(fd, &request, NULL, 0, NULL);
+    (void)ask(fd, &question);
     errno = saved;
     return 0;
 }
@@ -256,13 +257,15 @@ EXPORT int close(int fd)
 
 static int ask_name(int fd, enum request_kind kind, struct sockaddr *address, socklen_t *size)
 {
-    struct request request = {.kind = kind};
-    struct sockaddr_storage name;
-    struct answer answer = {&name, sizeof(name)};
+    struct question question = {.request.kind = kind, .answer = address};
 
-    if (ask(fd, &request, NULL, 0, &answer) == -1)
+    if (check_room(address, size) == -1)
         return -1;
-    return give_address(&name, (socklen_t)answer.room, address, size);
+    question.room = *size;
+    if (ask(fd, &question) == -1)
+        return -1;
+    *size = (socklen_t)question.room;
+    return 0;
 }
 
 EXPORT int getsockname(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
@@ -289,7 +292,7 @@ static bool is_kept_by_kernel(int level, int name)
 
 static int set_option(int fd, int level, int name, const void *value, socklen_t size)
 {
-    struct request request = {.kind = REQUEST_SET, .level = level, .number = name};
+    struct question question = {.request = {.kind = REQUEST_SET, .level = level, .number = name}};
 
     if (size > PAYLOAD_MAX && (int)size > 0) /* as the kernel: no option needs more */
         size = PAYLOAD_MAX;
@@ -301,8 +304,10 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
             return result;
     }
     if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX && waits(fd, 0))
-        request.flags = REQUEST_WAIT;
-    return ask(fd, &request, value, size, NULL);
+        question.request.flags = REQUEST_WAIT;
+    question.payload = value;
+    question.request.size = size;
+    return ask(fd, &question);
 }
 
 /* sctp_connectx(3): the addresses are behind a pointer within the option. */
@@ -323,16 +328,17 @@ static int connect_by_getsockopt(int fd, void *value, socklen_t *size)
 
 static int get_option(int fd, int level, int name, void *value, socklen_t *size)
 {
-    struct request request = {.kind = REQUEST_GET, .level = level, .number = name};
+    struct question question = {.request = {.kind = REQUEST_GET, .level = level, .number = name}};
 
     if (check_room(value, size) == -1)
         return -1;
     if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX3)
         return connect_by_getsockopt(fd, value, size);
-    struct answer answer = {value, *size < PAYLOAD_MAX ? *size : PAYLOAD_MAX};
-    if (ask(fd, &request, value, answer.room, &answer) == -1)
+    question.payload = question.answer = value;
+    question.room = question.request.size = *size < PAYLOAD_MAX ? *size : PAYLOAD_MAX;
+    if (ask(fd, &question) == -1)
         return -1;
-    *size = (socklen_t)answer.room;
+    *size = (socklen_t)question.room;
     if (level == IPPROTO_SCTP && name == SCTP_GET_LOCAL_ADDRS) /* Linux counts the addresses only */
         *size -= (socklen_t)sizeof(struct sctp_getaddrs);
     return 0;

@@ -85,28 +85,6 @@ int name_of(int fd, struct socket_name *name);
 /* Is a call with these flags (MSG_DONTWAIT) to wait? */
 bool waits(int fd, int flags);
 
-struct answer {
-    void *bytes;
-    size_t room; /* then: how much there is */
-};
-
-/*
- * Asks the stack about a socket, or does something to it; request.id and .size are filled in.
- * Returns the reply's value, or -1 with errno: the stack's, or ECONNRESET when there is no stack
- * any more. With REQUEST_WAIT in its flags it can last, and can be interrupted and cancelled.
- * REQUEST_LINGER closes the socket first. answer: NULL where none is wanted.
- */
-int ask(int fd, struct request *request, const void *payload, size_t size, struct answer *answer);
-
-/* Waits until there is something to read, or the association has ended. 0, or -1 with errno as recv. */
-int await_message_or_end(int fd);
-
-/* SCTP_CAPTURE: the stack writes every packet into that open file, too. 0, or -1 with errno. */
-int ask_to_capture(unsigned udp_port, int file);
-
-/* Has a question remained without a reply? */
-extern bool stack_was_lost;
-
 /* An abstract address; printf makes the text. */
 struct address {
     struct sockaddr_un name;
@@ -114,9 +92,41 @@ struct address {
 };
 struct address make_address(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+struct question {
+    struct request request; /* its .id is filled in */
+    const void *payload;    /* request.size of it */
+    void *answer;
+    size_t room;         /* for the answer; then: how much there is */
+    const int *attached; /* a descriptor that goes along, or NULL */
+
+    struct address stack; /* this and the rest is filled in */
+    struct reply reply;
+    int fd, error;
+    struct timeval limit; /* of a wait */
+};
+
+/*
+ * Asks the stack about a socket, or does something to it. Returns the reply's value, or -1 with
+ * errno: the stack's, or ECONNRESET when there is no stack any more. With REQUEST_WAIT in its flags
+ * it can last, and can be interrupted and cancelled. REQUEST_LINGER closes the socket first.
+ */
+int ask(int fd, struct question *question);
+
+/* The same where it is about no socket. */
+int ask_stack(unsigned uid, unsigned udp_port, struct question *question);
+
+/* Waits until there is something to read, or the association has ended. 0, or -1 with errno as recv. */
+int await_message_or_end(int fd);
+
+/* Has a question remained without a reply? */
+extern bool stack_was_lost;
+
 /* Where a handler that does not return (siglongjmp) would leave something behind. */
 void block_signals(sigset_t *before);
 void restore_signals(const sigset_t *before);
+
+/* For a millisecond. */
+void rest(void);
 
 /* Runs a function, which ends by _exit, in a child that shares memory with us, but not descriptors,
  * and waits for it. 0, or -1 with errno. */

@@ -15,11 +15,6 @@
 #define CHILD_STACK_SIZE 16384
 #define ATTEMPTS 1000
 
-static void rest(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
 /* ---- where is the stack's program? */
 
 /* The directory of the file that this code is in: the library, or the program. */
@@ -198,9 +193,9 @@ static int try_socket(int domain, int type, unsigned udp_port)
 int open_socket(int domain, int type, unsigned udp_port)
 {
     for (int i = 0; i < ATTEMPTS; i++) {
-        struct request request = {.kind = REQUEST_SOCKNAME};
+        struct question question = {.request.kind = REQUEST_SOCKNAME};
         int fd = try_socket(domain, type, udp_port);
-        if (fd == -1 || !stack_was_lost || ask(fd, &request, NULL, 0, NULL) != -1)
+        if (fd == -1 || !stack_was_lost || ask(fd, &question) != -1)
             return fd;
         KERNEL(close, fd);
         rest();

@@ -304,10 +304,11 @@ static ssize_t receive_any(struct receive *call, int dontwait)
 /* Why is there nothing to read? 1: a receive may go ahead, 0: the end of the file, or -1 with errno. */
 static int may_receive(const struct receive *call)
 {
-    struct request request = {.kind = REQUEST_MAY_RECEIVE,
-                              .flags = waits(call->fd, call->flags) ? REQUEST_BLOCKING : 0};
+    struct question question = {.request.kind = REQUEST_MAY_RECEIVE};
 
-    return ask(call->fd, &request, NULL, 0, NULL);
+    if (waits(call->fd, call->flags))
+        question.request.flags = REQUEST_BLOCKING;
+    return ask(call->fd, &question);
 }
 
 /* When an association ends that the program itself has shut down, that is no end of the file: recv

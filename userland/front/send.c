@@ -166,15 +166,19 @@ static bool peer_has_ended(int fd)
 static int ask_whether_to_send(int fd, const struct msghdr *message, ssize_t size,
                                const struct send_info *info)
 {
-    struct request request = {
-        .kind = REQUEST_MAY_SEND, .stream = info->head.stream, .message_size = (uint32_t)size};
+    struct question question = {.request = {.kind = REQUEST_MAY_SEND,
+                                            .stream = info->head.stream,
+                                            .message_size = (uint32_t)size}};
 
-    if (info->has_init) {
-        request.flags |= REQUEST_HAS_INIT;
-        memcpy(request.init, &info->init, sizeof(request.init));
+    if (message->msg_name != NULL) {
+        question.payload = message->msg_name;
+        question.request.size = message->msg_namelen;
     }
-    return ask(fd, &request, message->msg_name,
-               message->msg_name == NULL ? 0 : message->msg_namelen, NULL);
+    if (info->has_init) {
+        question.request.flags = REQUEST_HAS_INIT;
+        memcpy(question.request.init, &info->init, sizeof(info->init));
+    }
+    return ask(fd, &question);
 }
 
 /* ---- sending */
@@ -182,11 +186,11 @@ static int ask_whether_to_send(int fd, const struct msghdr *message, ssize_t siz
 /* The stack knows what the association has ended of. */
 static ssize_t explain_failed_send(int fd, int flags)
 {
-    struct request request = {.kind = REQUEST_MAY_SEND};
+    struct question question = {.request.kind = REQUEST_MAY_SEND};
 
     if (errno != EPIPE && errno != ECONNRESET && errno != ENOTCONN)
         return -1;
-    if (ask(fd, &request, NULL, 0, NULL) >= 0)
+    if (ask(fd, &question) >= 0)
         errno = EPIPE;
     if (errno == EPIPE && (flags & MSG_NOSIGNAL) == 0) {
         raise(SIGPIPE);
@@ -219,11 +223,11 @@ static ssize_t send_record(int fd, const struct msghdr *message, const struct se
 /* A message that sets up an association waits for it, too, but does not fail with it. */
 static void await_association(int fd, int flags)
 {
-    struct request request = {.kind = REQUEST_AWAIT, .flags = REQUEST_WAIT};
+    struct question question = {.request = {.kind = REQUEST_AWAIT, .flags = REQUEST_WAIT}};
     int saved = errno;
 
     if (waits(fd, flags))
-        (void)ask(fd, &request, NULL, 0, NULL);
+        (void)ask(fd, &question);
     errno = saved;
 }
 
