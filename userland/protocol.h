@@ -151,12 +151,12 @@ struct record_connection {
 };
 
 enum request_kind {
-    REQUEST_BIND,      /* payload: address */
-    REQUEST_LISTEN,    /* number: backlog */
-    REQUEST_CONNECT,   /* payload: address; flag: REQUEST_WAIT */
-    REQUEST_AWAIT,     /* the association that is being set up */
-    REQUEST_AWAIT_END, /* of the association */
-    REQUEST_SHUTDOWN,  /* number: how */
+    REQUEST_BIND,         /* payload: address */
+    REQUEST_LISTEN,       /* number: backlog */
+    REQUEST_CONNECT,      /* payload: address; flag: REQUEST_WAIT */
+    REQUEST_AWAIT,        /* the association that is being set up */
+    REQUEST_AWAIT_RECORD, /* to read, or the end of the association */
+    REQUEST_SHUTDOWN,     /* number: how */
     REQUEST_SOCKNAME,
     REQUEST_PEERNAME,
     REQUEST_GET,      /* level, number: option; payload: what the buffer holds */

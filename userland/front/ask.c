@@ -1,6 +1,5 @@
 /* Questions to the stack. See front.h and ../protocol.h. */
 #include "front.h"
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -132,9 +131,8 @@ static int connect_to(const struct address *address)
 static int send_question(int connection, const struct question *question)
 {
     const struct request *request = &question->request;
-    struct iovec parts[2] = {
-        {(void *)(uintptr_t)request, sizeof(*request)},
-        {(void *)(uintptr_t)question->payload, question->payload == NULL ? 0 : request->size}};
+    struct iovec parts[2] = {{(void *)(uintptr_t)request, sizeof(*request)},
+                             {(void *)(uintptr_t)question->payload, request->size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     union descriptor_control control;
     int sent;
@@ -290,43 +288,11 @@ int ask(int fd, struct question *question)
     if (closes)
         KERNEL(close, fd);
     else if (request->flags & REQUEST_WAIT) /* the socket's own time limit is the question's, too */
-        KERNEL(getsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &question->limit, &limit_size);
+        KERNEL(getsockopt, fd, SOL_SOCKET,
+               request->kind == REQUEST_AWAIT_RECORD ? SO_RCVTIMEO : SO_SNDTIMEO, &question->limit,
+               &limit_size);
     int result = ask_stack(name.uid, name.udp_port, question);
     if (question->error == 0 && !closes)
         update_socket(fd, before, question);
-    return result;
-}
-
-/* 0, or -1 with errno: EAGAIN when the socket's time limit for recv is over. */
-static int await_either(int fd, int connection)
-{
-    struct pollfd either[2] = {{.fd = fd, .events = POLLIN}, {.fd = connection, .events = POLLIN}};
-    struct timeval limit = {.tv_sec = 0};
-    socklen_t size = sizeof(limit);
-
-    KERNEL(getsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &size);
-    bool is_limited = limit.tv_sec != 0 || limit.tv_usec != 0;
-    struct timespec time = {.tv_sec = limit.tv_sec, .tv_nsec = limit.tv_usec * 1000};
-    int ready = ppoll(either, 2, is_limited ? &time : NULL, NULL);
-    return ready == 0 ? fail(EAGAIN) : ready == -1 ? -1 : 0;
-}
-
-int await_message_or_end(int fd)
-{
-    struct question question = {.request = {.kind = REQUEST_AWAIT_END, .flags = REQUEST_WAIT}};
-    struct socket_name name;
-    int result;
-
-    if (name_of(fd, &name) == -1)
-        return fail(EBADF);
-    question.request.id = name.id;
-    question.stack = make_address(PROTOCOL_STACK_FORMAT, name.uid, name.udp_port);
-    int connection = connect_to(&question.stack);
-    if (connection == -1)
-        return lose_stack(errno);
-    pthread_cleanup_push(close_descriptor, &connection);
-    result = send_question(connection, &question) == -1 ? -1 : await_either(fd, connection);
-    fail_and_close(connection);
-    pthread_cleanup_pop(0);
     return result;
 }

@@ -137,14 +137,6 @@ EXPORT int socket(int domain, int type, int protocol)
 
 /* ---- the life of a socket */
 
-/* May so much be taken from the program? 0, or -1 with errno. */
-static int check_given(const void *value, socklen_t size)
-{
-    if ((int)size < 0)
-        return fail(EINVAL);
-    return size > 0 && bad_pointer(value) ? fail(EFAULT) : 0;
-}
-
 static int ask_with_address(int fd, enum request_kind kind, const struct sockaddr *address,
                             socklen_t size)
 {
@@ -152,8 +144,6 @@ static int ask_with_address(int fd, enum request_kind kind, const struct sockadd
 
     if (size > sizeof(struct sockaddr_storage))
         return fail(EINVAL);
-    if (check_given(address, size) == -1)
-        return -1;
     if (kind == REQUEST_CONNECT && waits(fd, 0))
         question.request.flags = REQUEST_WAIT;
     return ask(fd, &question);
@@ -294,10 +284,10 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
 {
     struct question question = {.request = {.kind = REQUEST_SET, .level = level, .number = name}};
 
-    if (size > PAYLOAD_MAX && (int)size > 0) /* as the kernel: no option needs more */
+    if ((int)size < 0)
+        return fail(EINVAL);
+    if (size > PAYLOAD_MAX) /* as the kernel: no option needs more */
         size = PAYLOAD_MAX;
-    if (check_given(value, size) == -1)
-        return -1;
     if (is_kept_by_kernel(level, name)) {
         int result = KERNEL(setsockopt, fd, level, name, value, size);
         if (result == -1 || size < 2 * sizeof(int64_t))

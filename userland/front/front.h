@@ -115,9 +115,6 @@ int ask(int fd, struct question *question);
 /* The same where it is about no socket. */
 int ask_stack(unsigned uid, unsigned udp_port, struct question *question);
 
-/* Waits until there is something to read, or the association has ended. 0, or -1 with errno as recv. */
-int await_message_or_end(int fd);
-
 /* Has a question remained without a reply? */
 extern bool stack_was_lost;
 

@@ -312,14 +312,15 @@ static int may_receive(const struct receive *call)
 }
 
 /* When an association ends that the program itself has shut down, that is no end of the file: recv
- * fails where it would wait, and poll tells of nothing. */
+ * fails where it would wait, and poll tells of nothing. (EINPROGRESS: another thread waits.) */
 static ssize_t receive_after_shutdown(struct receive *call)
 {
     for (;;) {
+        struct question question = {.request = {REQUEST_AWAIT_RECORD, .flags = REQUEST_WAIT}};
         ssize_t got = receive_any(call, MSG_DONTWAIT);
         if (got != -1 || errno != EAGAIN || !waits(call->fd, call->flags))
             return got;
-        if (may_receive(call) == -1 || await_message_or_end(call->fd) == -1)
+        if (may_receive(call) == -1 || (ask(call->fd, &question) == -1 && errno != EINPROGRESS))
             return -1;
     }
 }

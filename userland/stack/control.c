@@ -10,9 +10,11 @@
 #include "ports.h"
 #include "transfer.h"
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 struct control {
@@ -90,9 +92,17 @@ void control_settled(struct sock *sock, int error)
     settle(sock->waiter, sock, error);
 }
 
-void control_ended(struct sock *sock)
+static bool has_unread(const struct sock *sock)
 {
-    if (sock->waiter != NULL && sock->waiter->request.kind == REQUEST_AWAIT_END)
+    int size = 0;
+
+    return ioctl(sock->record_watch.fd, SIOCOUTQ, &size) == 0 && size > 0;
+}
+
+void control_moved(struct sock *sock)
+{
+    if (sock->waiter != NULL && sock->waiter->request.kind == REQUEST_AWAIT_RECORD &&
+        (sock->so == NULL || has_unread(sock)))
         settle(sock->waiter, sock, 0);
 }
 
@@ -163,10 +173,10 @@ static int await_association(struct sock *sock)
     return -1;
 }
 
-static int await_end(const struct sock *sock)
+static int await_record(const struct sock *sock)
 {
     errno = EINPROGRESS;
-    return sock->so == NULL ? 0 : -1;
+    return sock->so == NULL || has_unread(sock) ? 0 : -1;
 }
 
 static void answer_address(const struct sock *sock, const struct address *address)
@@ -349,7 +359,7 @@ static int handle_socket_request(struct sock *sock, const struct request *reques
     case REQUEST_LISTEN: return listen_socket(sock, request->number);
     case REQUEST_CONNECT: return connect_socket(sock, request);
     case REQUEST_AWAIT: return await_association(sock);
-    case REQUEST_AWAIT_END: return await_end(sock);
+    case REQUEST_AWAIT_RECORD: return await_record(sock);
     case REQUEST_SHUTDOWN: return sock_shutdown(sock, request->number);
     case REQUEST_SOCKNAME: return tell_name(sock);
     case REQUEST_PEERNAME: return tell_peer(sock);
@@ -376,7 +386,7 @@ static void handle_request(struct control *control, const struct request *reques
     int result = handle_socket_request(sock, request);
     int error = result == -1 ? errno : 0;
     bool may_wait = request->kind == REQUEST_CONNECT || request->kind == REQUEST_AWAIT ||
-                    request->kind == REQUEST_AWAIT_END || request->kind == REQUEST_LINGER ||
+                    request->kind == REQUEST_AWAIT_RECORD || request->kind == REQUEST_LINGER ||
                     is_connectx(request);
     if (error == EINPROGRESS && may_wait && (request->flags & REQUEST_WAIT) &&
         sock->waiter == NULL) {

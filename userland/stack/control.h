@@ -14,7 +14,7 @@ void control_accept(int fd);
 
 /* For struct sock_handlers: what somebody may wait for has happened. */
 void control_settled(struct sock *sock, int error);
-void control_ended(struct sock *sock);
+void control_moved(struct sock *sock); /* a record came, or the association has ended */
 void control_freed(struct sock *sock);
 
 #endif

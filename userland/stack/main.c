@@ -109,6 +109,7 @@ static void handle_change(struct sock *sock)
         accept_connections(sock);
     else
         transfer_move(sock);
+    control_moved(sock);
 }
 
 /* Without a descriptor for a program, the one of stdin takes its place: whoever came is told at
@@ -168,7 +169,7 @@ static const struct wire_handlers wire_handlers = {.asked = choose_listener,
 static const struct sock_handlers sock_handlers = {.records = transfer_records,
                                                    .changed = handle_change,
                                                    .settled = control_settled,
-                                                   .ended = control_ended,
+                                                   .ended = control_moved,
                                                    .freed = control_freed};
 
 static void start_usrsctp(void)
