@@ -321,6 +321,7 @@ def test_the_stacks_descriptors_run_out(python, port):
     connect = SOCKET + f"client = new()\nclient.connect(('127.0.0.1', {number}))\nclient.send(b'hello')"
     status, _, errors = python(connect).finish(patience_s=20)
     assert status == 1 and re.search(r"\[Errno (23|24|104|105|12)\]", errors), errors
+    assert "has ended" not in errors and errors.count("sctp-stack turns this program away\n") == 1, errors
     resource.prlimit(stack, resource.RLIMIT_NOFILE, usual)
     assert python(connect).finish() == (0, "", "")
     assert holder.read_line() == "b'hello'\n"

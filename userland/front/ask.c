@@ -1,5 +1,6 @@
 /* Questions to the stack. See front.h and ../protocol.h. */
 #include "front.h"
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -63,6 +64,20 @@ bool waits(int fd, int flags)
     return (flags & MSG_DONTWAIT) == 0 && (KERNEL(fcntl, fd, F_GETFL, 0) & O_NONBLOCK) == 0;
 }
 
+bool has_event(int fd, short event)
+{
+    struct pollfd look = {.fd = fd, .events = event};
+
+    return poll(&look, 1, 0) == 1 && (look.revents & event) != 0;
+}
+
+int check_room(const void *value, const socklen_t *size)
+{
+    if (bad_pointer(size) || bad_pointer(value))
+        return fail(EFAULT);
+    return (int)*size < 0 ? fail(EINVAL) : 0;
+}
+
 struct address make_address(const char *format, ...)
 {
     struct address address = {.name = {.sun_family = AF_UNIX}};
@@ -86,11 +101,6 @@ void block_signals(sigset_t *before)
     pthread_sigmask(SIG_SETMASK, &all, before);
 }
 
-void restore_signals(const sigset_t *before)
-{
-    pthread_sigmask(SIG_SETMASK, before, NULL);
-}
-
 void rest(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -110,7 +120,7 @@ int run_in_child(int (*function)(void *), void *argument)
     if (child != -1)
         while (KERNEL(wait4, child, NULL, __WCLONE, NULL) == -1 && errno == EINTR)
             continue;
-    restore_signals(&before);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
     return child == -1 ? -1 : 0;
 }
@@ -245,7 +255,7 @@ int ask_stack(unsigned uid, unsigned udp_port, struct question *question)
         block_signals(&before);
     ask_repeatedly(question);
     if (!can_last)
-        restore_signals(&before);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (question->error == EMFILE)
         (void)run_in_child(ask_in_child, question);
     question->room = question->reply.size;

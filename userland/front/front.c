@@ -69,18 +69,6 @@ static unsigned read_udp_port(void)
     return 0;
 }
 
-/* 0, or -1 with errno as the kernel says it where there is no such socket of SCTP's. */
-static int check_kind(int domain, int type, int protocol)
-{
-    if (type < 0 || type > SOCK_PACKET)
-        return fail(EINVAL);
-    if (domain != AF_INET && domain != AF_INET6)
-        return fail(EAFNOSUPPORT);
-    if (protocol != IPPROTO_SCTP || (type != SOCK_STREAM && type != SOCK_SEQPACKET))
-        return fail(EPROTONOSUPPORT);
-    return type == SOCK_STREAM ? 0 : fail(ESOCKTNOSUPPORT);
-}
-
 /* With each socket, since each may be the first of a new stack's. */
 static void capture(const char *path, unsigned udp_port)
 {
@@ -96,18 +84,23 @@ static void capture(const char *path, unsigned udp_port)
     errno = saved;
 }
 
-static int stack_socket(int domain, int type, int protocol, unsigned udp_port)
+/* What there is none of fails as in the kernel. */
+static int stack_socket(int domain, int type, unsigned udp_port)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
     const char *path = getenv("SCTP_CAPTURE");
     int plain_type = type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    if (plain_type == SOCK_SEQPACKET)
+    if (plain_type < 0 || plain_type > SOCK_PACKET)
+        return fail(EINVAL);
+    if (plain_type == SOCK_SEQPACKET) {
         complain(&said,
                  "socket: over usrsctp there are one-to-one SCTP sockets (SOCK_STREAM) only");
-    if (check_kind(domain, plain_type, protocol) == -1)
-        return -1;
-    int fd = open_socket(domain, type, udp_port);
+        return fail(ESOCKTNOSUPPORT);
+    }
+    if (plain_type != SOCK_STREAM)
+        return fail(EPROTONOSUPPORT);
+    int fd = open_socket(domain == AF_INET ? '4' : '6', type, udp_port);
     if (fd != -1 && path != NULL && *path != '\0')
         capture(path, udp_port);
     return fd;
@@ -128,7 +121,7 @@ EXPORT int socket(int domain, int type, int protocol)
     if (choice == CHOICE_KERNEL || fd != -1 ||
         (choice == CHOICE_AUTO && errno != EPROTONOSUPPORT && errno != ESOCKTNOSUPPORT))
         return fd;
-    fd = stack_socket(domain, type, protocol, udp_port);
+    fd = stack_socket(domain, type, udp_port);
     if (choice == CHOICE_AUTO && fd != -1)
         complain(&said, "socket: this kernel has no SCTP: using usrsctp, SCTP over UDP port %u",
                  udp_port);
@@ -195,8 +188,7 @@ static int replace_socket(int fd)
     if (name_of(fd, &name) == -1)
         return -1;
     question.request.other = name.id;
-    int fresh = open_socket(name.family == '4' ? AF_INET : AF_INET6,
-                            waits(fd, 0) ? 0 : SOCK_NONBLOCK, name.udp_port);
+    int fresh = open_socket(name.family, waits(fd, 0) ? 0 : SOCK_NONBLOCK, name.udp_port);
     if (fresh == -1)
         return -1;
     if (ask(fresh, &question) == -1 || KERNEL(dup3, fresh, fd, cloexec) == -1)
@@ -280,14 +272,16 @@ static bool is_kept_by_kernel(int level, int name)
                                    name == SO_RCVTIMEO_NEW || name == SO_SNDTIMEO_NEW);
 }
 
-static int set_option(int fd, int level, int name, const void *value, socklen_t size)
+EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
 {
-    struct question question = {.request = {.kind = REQUEST_SET, .level = level, .number = name}};
+    struct question question = {.request = {.kind = REQUEST_SET, .level = level, .number = name},
+                                .payload = value};
 
+    if (marks_of(fd) == -1)
+        return LIBC(setsockopt)(fd, level, name, value, size);
     if ((int)size < 0)
         return fail(EINVAL);
-    if (size > PAYLOAD_MAX) /* as the kernel: no option needs more */
-        size = PAYLOAD_MAX;
+    question.request.size = size < PAYLOAD_MAX ? size : PAYLOAD_MAX; /* no option needs more */
     if (is_kept_by_kernel(level, name)) {
         int result = KERNEL(setsockopt, fd, level, name, value, size);
         if (result == -1 || size < 2 * sizeof(int64_t))
@@ -295,8 +289,6 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
     }
     if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX && waits(fd, 0))
         question.request.flags = REQUEST_WAIT;
-    question.payload = value;
-    question.request.size = size;
     return ask(fd, &question);
 }
 
@@ -308,7 +300,7 @@ static int connect_by_getsockopt(int fd, void *value, socklen_t *size)
     if (*size < sizeof(option))
         return fail(EINVAL);
     memcpy(&option, value, sizeof(option));
-    int id = set_option(fd, IPPROTO_SCTP, SCTP_SOCKOPT_CONNECTX, option.addrs,
+    int id = setsockopt(fd, IPPROTO_SCTP, SCTP_SOCKOPT_CONNECTX, option.addrs,
                         (socklen_t)option.addr_num);
     option.assoc_id = id == -1 ? 0 : id;
     memcpy(value, &option, sizeof(option));
@@ -316,15 +308,18 @@ static int connect_by_getsockopt(int fd, void *value, socklen_t *size)
     return id == -1 ? -1 : 0;
 }
 
-static int get_option(int fd, int level, int name, void *value, socklen_t *size)
+EXPORT int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict size)
 {
-    struct question question = {.request = {.kind = REQUEST_GET, .level = level, .number = name}};
+    struct question question = {.request = {.kind = REQUEST_GET, .level = level, .number = name},
+                                .payload = value,
+                                .answer = value};
 
+    if (marks_of(fd) == -1 || is_kept_by_kernel(level, name))
+        return LIBC(getsockopt)(fd, level, name, value, size);
     if (check_room(value, size) == -1)
         return -1;
     if (level == IPPROTO_SCTP && name == SCTP_SOCKOPT_CONNECTX3)
         return connect_by_getsockopt(fd, value, size);
-    question.payload = question.answer = value;
     question.room = question.request.size = *size < PAYLOAD_MAX ? *size : PAYLOAD_MAX;
     if (ask(fd, &question) == -1)
         return -1;
@@ -332,20 +327,6 @@ static int get_option(int fd, int level, int name, void *value, socklen_t *size)
     if (level == IPPROTO_SCTP && name == SCTP_GET_LOCAL_ADDRS) /* Linux counts the addresses only */
         *size -= (socklen_t)sizeof(struct sctp_getaddrs);
     return 0;
-}
-
-EXPORT int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict size)
-{
-    if (marks_of(fd) == -1 || is_kept_by_kernel(level, name))
-        return LIBC(getsockopt)(fd, level, name, value, size);
-    return get_option(fd, level, name, value, size);
-}
-
-EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
-{
-    if (marks_of(fd) == -1)
-        return LIBC(setsockopt)(fd, level, name, value, size);
-    return set_option(fd, level, name, value, size);
 }
 
 EXPORT int ioctl(int fd, unsigned long request, ...)

@@ -68,6 +68,9 @@ static inline bool bad_pointer(const void *pointer)
     return (uintptr_t)pointer < 4096 || (uintptr_t)pointer > (uintptr_t)0x7fffffffffffULL;
 }
 
+/* May so much be given to the program? 0, or -1 with errno. */
+int check_room(const void *value, const socklen_t *size);
+
 /* A line on stderr, in one piece; only once for each flag that is given. Keeps errno. */
 void complain(atomic_flag *once, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -81,6 +84,9 @@ void set_marks(int fd, int marks);
 
 /* Its name. 0, or -1. Keeps errno. */
 int name_of(int fd, struct socket_name *name);
+
+/* Would poll tell of it at once? */
+bool has_event(int fd, short event);
 
 /* Is a call with these flags (MSG_DONTWAIT) to wait? */
 bool waits(int fd, int flags);
@@ -120,7 +126,6 @@ extern bool stack_was_lost;
 
 /* Where a handler that does not return (siglongjmp) would leave something behind. */
 void block_signals(sigset_t *before);
-void restore_signals(const sigset_t *before);
 
 /* For a millisecond. */
 void rest(void);
@@ -129,9 +134,10 @@ void rest(void);
  * and waits for it. 0, or -1 with errno. */
 int run_in_child(int (*function)(void *), void *argument);
 
-/* ---- open.c: new sockets. As socket(2); a stack is started where there is none. */
+/* ---- open.c: as socket(2), with the family of struct socket_name; a stack is started where there is
+ * none */
 
-int open_socket(int domain, int type, unsigned udp_port);
+int open_socket(char family, int type, unsigned udp_port);
 
 /* ---- send.c, receive.c: one message per call, as SCTP has it (RFC 6458), with its ancillary data.
  * As sendmsg(2), recvmsg(2), accept4(2). */
@@ -148,11 +154,5 @@ ssize_t total_size(const struct msghdr *message);
 
 /* The parts behind the first skip bytes. Returns how many they are. */
 size_t skip_parts(const struct msghdr *message, size_t skip, struct iovec *parts);
-
-/* May so much be given to the program? 0, or -1 with errno. */
-int check_room(const void *value, const socklen_t *size);
-
-/* An address for the program, as much of it as there is room for. 0, or -1 with errno. */
-int give_address(const void *from, socklen_t size, struct sockaddr *address, socklen_t *room);
 
 #endif

@@ -140,29 +140,6 @@ static int check_owner(int fd)
     return peer.uid == geteuid() || peer.uid == 0 ? 0 : fail(EACCES);
 }
 
-/* Under a name that no other socket has. */
-static int connect_to_stack(int fd, char family, unsigned udp_port)
-{
-    unsigned uid = (unsigned)geteuid();
-    struct address stack = make_address(PROTOCOL_STACK_FORMAT, uid, udp_port);
-    unsigned long long id;
-
-    if (getrandom(&id, sizeof(id), 0) != sizeof(id))
-        return -1;
-    struct address own = make_address(PROTOCOL_SOCKET_FORMAT, uid, udp_port, family, id);
-    if (KERNEL(bind, fd, &own.name, own.size) == -1)
-        return -1;
-    for (int i = 0; i < ATTEMPTS; i++) {
-        if (KERNEL(connect, fd, &stack.name, stack.size) == 0)
-            return check_owner(fd);
-        if (errno == EINTR)
-            continue;
-        if (errno != ECONNREFUSED || start_stack(&stack, udp_port) == -1)
-            return -1;
-    }
-    return -1;
-}
-
 /* See FILLER_SIZE. */
 static int prepare(int fd)
 {
@@ -177,28 +154,45 @@ static int prepare(int fd)
     return 0;
 }
 
-static int try_socket(int domain, int type, unsigned udp_port)
+/* Under a name that no other socket has. ECONNREFUSED: there is no stack. */
+static int try_socket(char family, int type, unsigned udp_port, const struct address *stack)
 {
     int fd = KERNEL(socket, AF_UNIX, SOCK_SEQPACKET | (type & SOCK_CLOEXEC), 0);
+    unsigned long long id;
 
     if (fd == -1)
         return -1;
-    if (connect_to_stack(fd, domain == AF_INET ? '4' : '6', udp_port) == -1 || prepare(fd) == -1 ||
+    if (getrandom(&id, sizeof(id), 0) != sizeof(id))
+        return fail_and_close(fd);
+    struct address own =
+        make_address(PROTOCOL_SOCKET_FORMAT, (unsigned)geteuid(), udp_port, family, id);
+    if (KERNEL(bind, fd, &own.name, own.size) == -1 ||
+        KERNEL(connect, fd, &stack->name, stack->size) == -1 || check_owner(fd) == -1 ||
+        prepare(fd) == -1 ||
         ((type & SOCK_NONBLOCK) && KERNEL(fcntl, fd, F_SETFL, O_RDWR | O_NONBLOCK) == -1))
         return fail_and_close(fd);
     return fd;
 }
 
 /* A stack that has been killed can be connected to until the kernel has closed all that it had. */
-int open_socket(int domain, int type, unsigned udp_port)
+int open_socket(char family, int type, unsigned udp_port)
 {
+    struct address stack = make_address(PROTOCOL_STACK_FORMAT, (unsigned)geteuid(), udp_port);
+
     for (int i = 0; i < ATTEMPTS; i++) {
         struct question question = {.request.kind = REQUEST_SOCKNAME};
-        int fd = try_socket(domain, type, udp_port);
-        if (fd == -1 || !stack_was_lost || ask(fd, &question) != -1)
-            return fd;
-        KERNEL(close, fd);
-        rest();
+        int fd = try_socket(family, type, udp_port, &stack);
+        if (fd != -1) {
+            if (!stack_was_lost || ask(fd, &question) != -1)
+                return fd;
+            KERNEL(close, fd);
+            rest();
+        } else if (errno == ECONNREFUSED) {
+            if (start_stack(&stack, udp_port) == -1)
+                return -1;
+        } else if (errno != EINTR) {
+            return -1;
+        }
     }
     return fail(ECONNRESET);
 }

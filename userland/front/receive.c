@@ -161,13 +161,6 @@ static ssize_t receive_part(struct receive *call, struct msghdr *record, size_t 
     return got;
 }
 
-static void await_rest(int fd)
-{
-    struct pollfd rest = {.fd = fd, .events = POLLIN};
-
-    poll(&rest, 1, REST_TIMEOUT_MS);
-}
-
 /* One message, or as much of it as there is room for. */
 static ssize_t receive_plain(struct receive *call, int dontwait)
 {
@@ -186,7 +179,7 @@ static ssize_t receive_plain(struct receive *call, int dontwait)
             call->found = MSG_EOR;
         if (ends || peeks || total == call->room)
             return (ssize_t)total;
-        await_rest(call->fd);
+        poll(&(struct pollfd){.fd = call->fd, .events = POLLIN}, 1, REST_TIMEOUT_MS);
         dontwait = MSG_DONTWAIT;
     }
 }
@@ -333,14 +326,6 @@ static int await_record(int fd, int dontwait)
     return (int)LIBC(recvmsg)(fd, &nothing, dontwait | MSG_PEEK);
 }
 
-/* The peer's SHUTDOWN is the end of one direction for our end of the socket; all else of both. */
-static bool has_hung_up(int fd)
-{
-    struct pollfd end = {.fd = fd};
-
-    return poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) != 0;
-}
-
 static ssize_t receive_connected(struct receive *call)
 {
     int dontwait = call->flags & MSG_DONTWAIT;
@@ -349,8 +334,10 @@ static ssize_t receive_connected(struct receive *call)
         return await_record(call->fd, dontwait);
     ssize_t got =
         call->marks & MARK_SHUT_WRITE ? receive_after_shutdown(call) : receive_any(call, dontwait);
-    /* The end of the file, or an error: the stack knows which. */
-    if (got == 0 ? has_hung_up(call->fd) : got == -1 && (errno == ECONNRESET || errno == ENOTCONN))
+    /* The end of the file, or an error: the stack knows which. The peer's SHUTDOWN is the end of one
+     * direction for our end of the socket; all else of both. */
+    if (got == 0 ? has_event(call->fd, POLLHUP)
+                 : got == -1 && (errno == ECONNRESET || errno == ENOTCONN))
         got = may_receive(call) == -1 ? -1 : 0;
     return got;
 }
@@ -369,13 +356,6 @@ static ssize_t receive_unconnected(struct receive *call)
     return receive_connected(call);
 }
 
-static void give_peer(int fd, struct msghdr *message, bool has_one)
-{
-    if (message->msg_name != NULL &&
-        (!has_one || getpeername(fd, message->msg_name, &message->msg_namelen) == -1))
-        message->msg_namelen = 0;
-}
-
 ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
 {
     struct receive call = {.message = message, .fd = fd, .marks = marks};
@@ -392,7 +372,9 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
     got = marks & MARK_CONNECTED ? receive_connected(&call) : receive_unconnected(&call);
     if (got == -1)
         return -1;
-    give_peer(fd, message, got > 0);
+    if (message->msg_name != NULL &&
+        (got == 0 || getpeername(fd, message->msg_name, &message->msg_namelen) == -1))
+        message->msg_namelen = 0;
     message->msg_controllen = call.used;
     message->msg_flags = call.found | (flags & MSG_CMSG_CLOEXEC);
     return got;
@@ -417,22 +399,6 @@ int readable_bytes(int fd, int marks)
 
 /* ---- accepting */
 
-int check_room(const void *value, const socklen_t *size)
-{
-    if (bad_pointer(size) || bad_pointer(value))
-        return fail(EFAULT);
-    return (int)*size < 0 ? fail(EINVAL) : 0;
-}
-
-int give_address(const void *from, socklen_t size, struct sockaddr *address, socklen_t *room)
-{
-    if (check_room(address, room) == -1)
-        return -1;
-    memcpy(address, from, *room < size ? *room : size);
-    *room = size;
-    return 0;
-}
-
 /* Takes the next connection, if there is one, and if there is a descriptor for it: else it would be
  * lost. Its descriptor, or -1 with errno. */
 static int take_connection(int fd, int flags, struct record_connection *connection)
@@ -450,7 +416,7 @@ static int take_connection(int fd, int flags, struct record_connection *connecti
         KERNEL(close, reserved);
         got = KERNEL(recvmsg, fd, &record, MSG_DONTWAIT | cloexec);
     }
-    restore_signals(&before);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (got == -1)
         return -1;
     accepted = take_descriptor(&record);
@@ -459,32 +425,26 @@ static int take_connection(int fd, int flags, struct record_connection *connecti
     return accepted;
 }
 
-/* Waits as accept does, with its signals, time limit and cancellation. */
-static int next_connection(int fd, int flags, struct record_connection *connection)
-{
-    for (;;) {
-        int accepted = take_connection(fd, flags, connection);
-        if (accepted != -1 || errno != EAGAIN || !waits(fd, 0))
-            return accepted;
-        if (await_record(fd, 0) == -1)
-            return -1;
-    }
-}
-
+/* The wait is libc's, with its signals, time limit and cancellation. */
 int accept_connection(int fd, int marks, struct sockaddr *address, socklen_t *size, int flags)
 {
     struct record_connection connection;
-    int saved = errno;
+    int saved = errno, accepted;
 
     if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) || (marks & MARK_LISTENING) == 0)
         return fail(EINVAL);
-    int accepted = next_connection(fd, flags, &connection);
-    if (accepted == -1)
-        return -1;
-    if (((flags & SOCK_NONBLOCK) && KERNEL(fcntl, accepted, F_SETFL, O_RDWR | O_NONBLOCK) == -1) ||
-        (address != NULL &&
-         give_address(connection.address, connection.address_size, address, size) == -1))
+    while ((accepted = take_connection(fd, flags, &connection)) == -1)
+        if (errno != EAGAIN || !waits(fd, 0) || await_record(fd, 0) == -1)
+            return -1;
+    if ((flags & SOCK_NONBLOCK) && KERNEL(fcntl, accepted, F_SETFL, O_RDWR | O_NONBLOCK) == -1)
         return fail_and_close(accepted);
+    if (address != NULL) {
+        if (check_room(address, size) == -1)
+            return fail_and_close(accepted);
+        memcpy(address, connection.address,
+               *size < connection.address_size ? *size : connection.address_size);
+        *size = connection.address_size;
+    }
     errno = saved;
     return accepted;
 }

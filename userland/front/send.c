@@ -154,14 +154,6 @@ static int check_send(const struct msghdr *message, ssize_t size, const struct s
     return 0;
 }
 
-/* Then the association takes no messages any more, though the kernel would. */
-static bool peer_has_ended(int fd)
-{
-    struct pollfd end = {.fd = fd, .events = POLLRDHUP};
-
-    return poll(&end, 1, 0) == 1 && (end.revents & POLLRDHUP) != 0;
-}
-
 /* Without an association, or with a destination: the stack decides. 0, or -1 with errno. */
 static int ask_whether_to_send(int fd, const struct msghdr *message, ssize_t size,
                                const struct send_info *info)
@@ -220,17 +212,6 @@ static ssize_t send_record(int fd, const struct msghdr *message, const struct se
     return sent == -1 ? -1 : sent - (ssize_t)sizeof(head);
 }
 
-/* A message that sets up an association waits for it, too, but does not fail with it. */
-static void await_association(int fd, int flags)
-{
-    struct question question = {.request = {.kind = REQUEST_AWAIT, .flags = REQUEST_WAIT}};
-    int saved = errno;
-
-    if (waits(fd, flags))
-        (void)ask(fd, &question);
-    errno = saved;
-}
-
 ssize_t send_message(int fd, int marks, const struct msghdr *message, int flags)
 {
     const int passed_on = MSG_DONTWAIT | MSG_CONFIRM | MSG_MORE;
@@ -247,14 +228,17 @@ ssize_t send_message(int fd, int marks, const struct msghdr *message, int flags)
         check_send(message, size, &info) == -1)
         return -1;
     bool has_name = message->msg_name != NULL, sets_up = (marks & MARK_CONNECTED) == 0;
-    bool asks = has_name || sets_up || (marks & MARK_ASK) || peer_has_ended(fd) ||
+    /* After the peer's end the association takes no messages any more, though the kernel would. */
+    bool asks = has_name || sets_up || (marks & MARK_ASK) || has_event(fd, POLLRDHUP) ||
                 info.head.stream >= (marks & MARK_STREAMS) >> MARK_STREAMS_SHIFT;
     if (asks && ask_whether_to_send(fd, message, size, &info) == -1)
         return errno == EPIPE ? explain_failed_send(fd, flags) : -1;
     ssize_t sent = send_record(fd, message, &info, (flags & passed_on) | MSG_NOSIGNAL);
     if (sent == -1)
         return explain_failed_send(fd, flags);
-    if (has_name && sets_up)
-        await_association(fd, flags);
+    if (has_name && sets_up && waits(fd, flags)) { /* and does not fail with it */
+        struct question wait = {.request = {.kind = REQUEST_AWAIT, .flags = REQUEST_WAIT}};
+        (void)ask(fd, &wait);
+    }
     return sent;
 }
