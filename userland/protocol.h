@@ -166,7 +166,7 @@ enum request_kind {
     REQUEST_LINGER,  /* number: seconds; the reply comes when the association has ended */
     REQUEST_REPLACE, /* other: the socket that this one takes the place of */
     REQUEST_CAPTURE, /* with a descriptor: packets go into that file, too */
-    REQUEST_LIST     /* number: the first line that is wanted */
+    REQUEST_LIST     /* with a descriptor: the list of sockets goes into that file */
 };
 
 enum request_flag {

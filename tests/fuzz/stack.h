@@ -37,7 +37,7 @@ static void start_stack_inside(uint16_t udp_port)
     listener_watch.ready = accept_programs;
     if (bind(listener_watch.fd, (struct sockaddr *)&name, size) == -1 ||
         listen(listener_watch.fd, SOMAXCONN) == -1 || loop_open() == -1 ||
-        loop_watch(&listener_watch, EPOLLIN | LOOP_AGAIN) == -1)
+        loop_watch(&listener_watch, EPOLLIN) == -1)
         abort();
     wire_start(udp_port, &wire_handlers);
     sock_start(&sock_handlers);
@@ -49,7 +49,8 @@ static void run_stack(void)
 {
     for (int i = 0; i < 3; i++) {
         sock_handle_changes();
-        loop_turn(0);
+        loop_wait(0);
+        loop_handle();
         sock_handle_changes();
     }
 }

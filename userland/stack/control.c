@@ -398,21 +398,13 @@ static void handle_request(struct control *control, const struct request *reques
     send_reply(control, sock_find(request->id), error);
 }
 
-/* Requests that name no socket. The descriptor, if one came along, is handed on or closed. */
+/* Requests that name no socket, but come with a file. */
 static void handle_general_request(struct control *control, const struct request *request, int fd)
 {
-    int error = 0;
+    int result = request->kind == REQUEST_LIST ? list_sockets(fd) : capture_to(fd);
 
     reply = (struct reply){.value = 0};
-    if (request->kind == REQUEST_CAPTURE) {
-        error = fd == -1 ? EINVAL : capture_to(fd) == -1 ? errno : 0;
-    } else {
-        reply.size = (uint32_t)list_sockets((unsigned)request->number, (char *)answer,
-                                            sizeof(answer), &reply.value);
-        if (fd != -1)
-            close(fd);
-    }
-    send_reply(control, NULL, error);
+    send_reply(control, NULL, result == -1 ? errno : 0);
 }
 
 /* What a connection is for: one request. Where it waits for an answer, the connection stays. */

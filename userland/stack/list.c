@@ -3,17 +3,14 @@
 #include "../protocol.h"
 #include "socket.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netdb.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/un.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define ADDRESS_TEXT 80
-#define LINE_FORMAT "%-17s %6d %6d %22s %22s\n"
 
 static const char *state_name(struct sock *sock)
 {
@@ -56,56 +53,46 @@ static const char *print_address(const struct address *address, char *text)
     return text;
 }
 
-size_t list_sockets(unsigned first, char *text, size_t room, int32_t *next)
+int list_sockets(int fd)
 {
     char local[ADDRESS_TEXT], remote[ADDRESS_TEXT];
-    size_t used = 0;
-    unsigned number = 0;
+    FILE *file = fcntl(fd, F_GET_SEALS) == -1 ? NULL : fdopen(fd, "w");
 
-    *next = 0;
-    for (struct sock *sock = sock_first(); sock != NULL; sock = sock->next, number++) {
-        if (number < first)
-            continue;
-        struct address name = sock_name(sock), peer = sock_peer(sock);
-        size_t length = (size_t)snprintf(text + used, room - used, LINE_FORMAT, state_name(sock),
-                                         count_bytes(sock, SIOCOUTQ), count_bytes(sock, SIOCINQ),
-                                         print_address(&name, local),
-                                         sock->link == NULL ? "*:*" : print_address(&peer, remote));
-        if (length >= room - used) {
-            *next = (int32_t)number;
-            break;
-        }
-        used += length;
+    if (file == NULL) {
+        close(fd);
+        errno = EINVAL;
+        return -1;
     }
-    return used;
+    for (struct sock *sock = sock_first(); sock != NULL; sock = sock->next) {
+        struct address name = sock_name(sock), peer = sock_peer(sock);
+        fprintf(file, "%-17s %6d %6d %22s %22s\n", state_name(sock), count_bytes(sock, SIOCOUTQ),
+                count_bytes(sock, SIOCINQ), print_address(&name, local),
+                sock->link == NULL ? "*:*" : print_address(&peer, remote));
+    }
+    return fclose(file) == EOF ? -1 : 0;
 }
 
 /* ---- and for whoever asks */
 
-/* Asks for the lines from the first one on, and prints them. Returns the number of the next one, 0
- * after the last; or -1 with errno. */
-static int print_part(const struct sockaddr_un *name, socklen_t size, int first)
+/* The stack at that address fills the file. 0, or -1 with errno. */
+static int ask_for_list(int file, int fd, const struct sockaddr_un *name, socklen_t size)
 {
-    static char text[PAYLOAD_MAX];
-    struct request request = {.kind = REQUEST_LIST, .number = first};
+    struct request request = {.kind = REQUEST_LIST};
     struct reply reply;
-    struct iovec parts[2] = {{&reply, sizeof(reply)}, {text, sizeof(text)}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    struct iovec part = {&request, sizeof(request)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    union descriptor_control control;
 
-    if (fd == -1)
+    attach_descriptor(&message, &control, file);
+    if (connect(fd, (const struct sockaddr *)name, size) == -1)
+        return errno == ECONNREFUSED ? 0 : -1; /* no stack runs, so there is no socket */
+    if (sendmsg(fd, &message, MSG_NOSIGNAL) == -1)
         return -1;
-    ssize_t got = -1;
-    if (connect(fd, (const struct sockaddr *)name, size) == 0 &&
-        send(fd, &request, sizeof(request), MSG_NOSIGNAL) == sizeof(request))
-        got = recvmsg(fd, &message, 0);
-    int error = got == -1 ? errno : ECONNRESET;
-    close(fd);
-    errno = error;
-    if (got < (ssize_t)sizeof(reply))
+    errno = ECONNRESET;
+    if (recv(fd, &reply, sizeof(reply), 0) != sizeof(reply))
         return -1;
-    fwrite(text, 1, (size_t)got - sizeof(reply), stdout);
-    return reply.value;
+    errno = reply.error;
+    return reply.error == 0 ? 0 : -1;
 }
 
 int list_print(unsigned udp_port)
@@ -114,16 +101,17 @@ int list_print(unsigned udp_port)
     int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, PROTOCOL_STACK_FORMAT,
                           (unsigned)geteuid(), udp_port);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
-    int next = 0;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0), file = memfd_create("list", 0), byte;
+    FILE *list = file == -1 ? NULL : fdopen(file, "r");
 
-    printf("%-17s %6s %6s %22s %22s\n", "State", "Recv-Q", "Send-Q", "Local Address:Port",
-           "Peer Address:Port");
-    do
-        next = print_part(&name, size, next);
-    while (next > 0);
-    if (next == -1 && errno != ECONNREFUSED) { /* refused: no stack runs, so there is no socket */
+    if (fd == -1 || list == NULL || ask_for_list(file, fd, &name, size) == -1) {
         fprintf(stderr, "sctp-stack: UDP port %u: %s\n", udp_port, strerror(errno));
         return -1;
     }
+    printf("%-17s %6s %6s %22s %22s\n", "State", "Recv-Q", "Send-Q", "Local Address:Port",
+           "Peer Address:Port");
+    rewind(list);
+    while ((byte = getc(list)) != EOF)
+        putchar(byte);
     return fflush(stdout) == EOF ? -1 : 0;
 }
