@@ -145,14 +145,10 @@ static int send_question(int connection, const struct question *question)
                              {(void *)(uintptr_t)question->payload, request->size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     union descriptor_control control;
-    int sent;
 
     if (question->attached != NULL)
         attach_descriptor(&message, &control, *question->attached);
-    do
-        sent = KERNEL(sendmsg, connection, &message, MSG_NOSIGNAL);
-    while (sent == -1 && errno == EINTR);
-    return sent == -1 ? -1 : 0;
+    return KERNEL(sendmsg, connection, &message, MSG_NOSIGNAL);
 }
 
 static void close_descriptor(void *fd)
@@ -230,22 +226,11 @@ static int ask_in_child(void *question)
     _exit(0);
 }
 
-/* The stack has ended, or does not want us: that is what a reset looks like. */
-static int lose_stack(int error)
-{
-    if (!is_lost(error))
-        return fail(error);
-    if (!stack_was_lost)
-        complain(NULL, error == ECONNREFUSED ? "sctp-stack has ended: its connections are reset"
-                                             : "sctp-stack turns this program away");
-    stack_was_lost = true;
-    return fail(ECONNRESET);
-}
-
 /* A handler that does not return would leave a connection behind. The program may have no descriptor
  * left: the calls of a kernel's SCTP need none. */
 int ask_stack(unsigned uid, unsigned udp_port, struct question *question)
 {
+    static atomic_flag said = ATOMIC_FLAG_INIT;
     bool can_last = (question->request.flags & REQUEST_WAIT) != 0;
     int saved = errno;
     sigset_t before;
@@ -259,10 +244,16 @@ int ask_stack(unsigned uid, unsigned udp_port, struct question *question)
     if (question->error == EMFILE)
         (void)run_in_child(ask_in_child, question);
     question->room = question->reply.size;
-    if (question->error != 0)
-        return lose_stack(question->error);
-    errno = question->reply.error == 0 ? saved : question->reply.error;
-    return question->reply.error == 0 ? question->reply.value : -1;
+    if (is_lost(question->error)) {
+        complain(&said, "sctp-stack %s",
+                 question->error == ECONNREFUSED ? "has ended: its connections are reset"
+                                                 : "turns this program away");
+        stack_was_lost = true;
+        question->error = ECONNRESET;
+    }
+    int error = question->error != 0 ? question->error : question->reply.error;
+    errno = error == 0 ? saved : error;
+    return error == 0 ? question->reply.value : -1;
 }
 
 /* ---- questions about a socket */
