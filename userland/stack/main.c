@@ -27,7 +27,7 @@
  *     handshake.c                what lost packets do to the first round trip
  *     socket.c                   the life of a socket
  *     ports.c                    who is bound to what
- *     wire.c checksum.c capture.c   packets in UDP, their checksums, and in a file
+ *     wire.c capture.c           packets in UDP, and in a file
  *     loop.c address.c           descriptors to watch, addresses
  * What must go up (a packet came, a socket changed) goes through functions handed down at the
  * start: struct wire_handlers, struct sock_handlers.
@@ -178,7 +178,7 @@ static void start_usrsctp(void)
     usrsctp_tunable_set_sctp_pcbtblsize(16);
     usrsctp_tunable_set_sctp_hashtblsize(1024);
     usrsctp_init_nothreads(0, wire_output, NULL);
-    usrsctp_enable_crc32c_offload(); /* checksum.c does it */
+    usrsctp_enable_crc32c_offload(); /* wire.c does it */
     usrsctp_sysctl_set_sctp_sendspace(SOCKET_BUFFER);
     usrsctp_sysctl_set_sctp_recvspace(SOCKET_BUFFER);
     usrsctp_sysctl_set_sctp_max_chunks_on_queue(4096);
