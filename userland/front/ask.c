@@ -78,6 +78,15 @@ int check_room(const void *value, const socklen_t *size)
     return (int)*size < 0 ? fail(EINVAL) : 0;
 }
 
+int give_address(const void *name, size_t name_size, struct sockaddr *address, socklen_t *size)
+{
+    if (check_room(address, size) == -1)
+        return -1;
+    memcpy(address, name, *size < name_size ? *size : name_size);
+    *size = (socklen_t)name_size;
+    return 0;
+}
+
 struct address make_address(const char *format, ...)
 {
     struct address address = {.name = {.sun_family = AF_UNIX}};

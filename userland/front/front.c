@@ -239,15 +239,12 @@ EXPORT int close(int fd)
 
 static int ask_name(int fd, enum request_kind kind, struct sockaddr *address, socklen_t *size)
 {
-    struct question question = {.request.kind = kind, .answer = address};
+    struct sockaddr_storage name;
+    struct question question = {.request.kind = kind, .answer = &name, .room = sizeof(name)};
 
-    if (check_room(address, size) == -1)
-        return -1;
-    question.room = *size;
     if (ask(fd, &question) == -1)
         return -1;
-    *size = (socklen_t)question.room;
-    return 0;
+    return give_address(&name, question.room, address, size);
 }
 
 EXPORT int getsockname(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)

@@ -70,6 +70,8 @@ static inline bool bad_pointer(const void *pointer)
 
 /* May so much be given to the program? 0, or -1 with errno. */
 int check_room(const void *value, const socklen_t *size);
+/* As much of a socket's name as there is room for. 0, or -1 with errno. */
+int give_address(const void *name, size_t name_size, struct sockaddr *address, socklen_t *size);
 
 /* A line on stderr, in one piece; only once for each flag that is given. Keeps errno. */
 void complain(atomic_flag *once, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -149,7 +151,7 @@ int accept_connection(int fd, int marks, struct sockaddr *address, socklen_t *si
 /* FIONREAD: the bytes that the next read can take. -1 with errno. */
 int readable_bytes(int fd, int marks);
 
-/* The sum of all parts, or -1 with errno. What they point to is the kernel's to look at. */
+/* The sum of all parts, or -1 with errno. */
 ssize_t total_size(const struct msghdr *message);
 
 /* The parts behind the first skip bytes. Returns how many they are. */

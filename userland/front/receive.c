@@ -436,15 +436,10 @@ int accept_connection(int fd, int marks, struct sockaddr *address, socklen_t *si
     while ((accepted = take_connection(fd, flags, &connection)) == -1)
         if (errno != EAGAIN || !waits(fd, 0) || await_record(fd, 0) == -1)
             return -1;
-    if ((flags & SOCK_NONBLOCK) && KERNEL(fcntl, accepted, F_SETFL, O_RDWR | O_NONBLOCK) == -1)
+    if (((flags & SOCK_NONBLOCK) && KERNEL(fcntl, accepted, F_SETFL, O_RDWR | O_NONBLOCK) == -1) ||
+        (address != NULL &&
+         give_address(connection.address, connection.address_size, address, size) == -1))
         return fail_and_close(accepted);
-    if (address != NULL) {
-        if (check_room(address, size) == -1)
-            return fail_and_close(accepted);
-        memcpy(address, connection.address,
-               *size < connection.address_size ? *size : connection.address_size);
-        *size = connection.address_size;
-    }
     errno = saved;
     return accepted;
 }

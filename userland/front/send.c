@@ -21,6 +21,8 @@ ssize_t total_size(const struct msghdr *message)
     for (size_t i = 0; i < message->msg_iovlen; i++) {
         if (message->msg_iov[i].iov_len > SSIZE_MAX - total)
             return fail(EINVAL);
+        if (message->msg_iov[i].iov_len > 0 && bad_pointer(message->msg_iov[i].iov_base))
+            return fail(EFAULT);
         total += message->msg_iov[i].iov_len;
     }
     return (ssize_t)total;
