@@ -12,7 +12,8 @@ import time
 import pair
 
 ABORT = struct.pack("ii", 1, 0)
-RTOINFO, RTO_MS = 0, 60000
+RTOINFO, I_WANT_MAPPED_V4_ADDR = 0, 12
+RTO_MS = 60000
 
 
 class Names(pair.Case):
@@ -195,6 +196,24 @@ class Connect(pair.Case):
         accepted = self.keep(listener.accept()[0])
         client.send(b"x")
         self.assertEqual(accepted.recv(9), b"x")
+
+    def test_again_after_a_refusal_that_nobody_waited_for(self):
+        """The socket keeps its family, though its name is one of IPv4's."""
+        listener, closed = self.keep(pair.listening()), pair.listening()
+        nobody = ("::ffff:127.0.0.1", closed.getsockname()[1])
+        closed.close()
+        client = self.keep(pair.new(socket.AF_INET6))
+        client.setsockopt(pair.SCTP, I_WANT_MAPPED_V4_ADDR, 0)
+        client.bind(("::ffff:127.0.0.1", 0))
+        self.assertEqual(client.getsockname()[0], "127.0.0.1")
+        client.setblocking(False)
+        self.assertEqual(client.connect_ex(nobody), errno.EINPROGRESS)
+        self.becomes(lambda: client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), errno.ECONNREFUSED)
+        client.setblocking(True)
+        client.connect(("::ffff:127.0.0.1", listener.getsockname()[1]))
+        self.assertEqual(client.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN), socket.AF_INET6)
+        client.send(b"x")
+        self.assertEqual(self.keep(listener.accept()[0]).recv(9), b"x")
 
     def test_twice(self):
         accepted, client = self.pair()
