@@ -87,31 +87,25 @@ static int look_again(void)
     return count;
 }
 
-static int wait_for_events(int timeout_ms)
+int loop_wait(int timeout_ms)
 {
     static bool served; /* the round before did something */
     static unsigned in_a_row;
 
+    event_next = 0;
     if (expected != NULL && in_a_row++ < EXPECTED_MAX) {
         events[0] = (struct epoll_event){.events = EPOLLIN, .data.ptr = expected};
-        expected = NULL;
-        return 1;
+        event_count = 1;
+    } else {
+        in_a_row = 0;
+        event_count = epoll_wait(epoll_fd, events, EVENTS, 0);
+        if (event_count == 0 && timeout_ms != 0 && served)
+            event_count = look_again();
+        if (event_count == 0 && timeout_ms != 0)
+            event_count = epoll_wait(epoll_fd, events, EVENTS, timeout_ms);
+        served = event_count > 0;
     }
     expected = NULL;
-    in_a_row = 0;
-    int count = epoll_wait(epoll_fd, events, EVENTS, 0);
-    if (count == 0 && timeout_ms != 0 && served)
-        count = look_again();
-    if (count == 0 && timeout_ms != 0)
-        count = epoll_wait(epoll_fd, events, EVENTS, timeout_ms);
-    served = count > 0;
-    return count;
-}
-
-int loop_wait(int timeout_ms)
-{
-    event_next = 0;
-    event_count = wait_for_events(timeout_ms);
     loop_read_clock();
     return event_count < 0 ? -1 : 0;
 }
