@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #define FILES 8
-#define HOPS 64
 
 static struct capture {
     int fd;
@@ -202,7 +201,7 @@ void capture_packet(const struct address *from, const struct address *to, const 
     if (capture_count == 0)
         return;
     size_t udp_size = sizeof heads.udp + size,
-           ip_size = put_ip(&heads, from, to, udp_size, tos, hops == 0 ? HOPS : hops);
+           ip_size = put_ip(&heads, from, to, udp_size, tos, hops == 0 ? IPDEFTTL : hops);
     put_udp(&heads.udp, from, to, packet, size);
     put_block(&heads, (uint32_t)(ip_size + udp_size));
     struct iovec parts[] = {{&heads.block, sizeof heads.block},

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LAST_PRIVILEGED 1023
-
 static struct {
     LIST_HEAD(, sock) bound;
     struct sock *answering; /* of those that listen, the one that usrsctp takes for the listener */
@@ -107,13 +105,13 @@ void ports_move(struct sock *from, struct sock *to)
 /* Is the address ours, and may we have the port? The kernel answers by the same rules for UDP. */
 static int ask_kernel(const struct address *address)
 {
-    if (address_is_any(&address->ip) && (address->port == 0 || address->port > LAST_PRIVILEGED))
-        return 0;
     struct address asked = *address;
     struct sockaddr_storage name;
 
-    if (asked.port > LAST_PRIVILEGED)
+    if (asked.port >= IPPORT_RESERVED)
         asked.port = 0;
+    if (asked.port == 0 && address_is_any(&asked.ip))
+        return 0;
     socklen_t size = address_write(&asked, AF_UNSPEC, &name);
     int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
