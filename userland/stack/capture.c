@@ -46,11 +46,6 @@ struct heads {
     struct udphdr udp;
 };
 
-bool capture_is_on(void)
-{
-    return capture_count > 0;
-}
-
 /* ---- files */
 
 /* All of it or nothing gets into the file; without room for it, that was the last packet. A reader

@@ -15,7 +15,6 @@
  * can be read), EMFILE for too many.
  */
 int capture_to(int fd);
-bool capture_is_on(void);
 
 /* An SCTP packet that goes in UDP from one address and port to another: with all three heads. hops
  * is the time to live, or 0 for the usual one. */

@@ -299,7 +299,8 @@ static void read_control(const struct cmsghdr *head, struct arrival *arrival)
     }
 }
 
-/* A packet from this very stack has been captured on its way out. */
+/* A packet from this very stack has been captured on its way out, and its checksum is right: a kernel
+ * does not look at it either on loopback. */
 static bool sent_by_us(const struct link *link)
 {
     for (enum wire_side side = 0; side < WIRE_SIDES; side++)
@@ -337,10 +338,11 @@ static void take_datagram(enum wire_side side, struct msghdr *message, void *pac
     struct link *link = wire_link(&arrival.remote, &arrival.local, side);
     if (link == NULL)
         return;
-    if (capture_is_on() && !sent_by_us(link))
+    bool is_ours = sent_by_us(link);
+    if (!is_ours)
         capture_packet(&link->remote, &link->local, packet, size, (uint8_t)arrival.tos,
                        (uint8_t)arrival.hops);
-    if (checksum_is_right(packet, size))
+    if (is_ours || checksum_is_right(packet, size))
         deliver(link, packet, size);
 }
 
