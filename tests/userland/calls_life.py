@@ -1,4 +1,5 @@
 """socket, bind, listen, accept, connect, shutdown, close, and names."""
+import ctypes
 import errno
 import os
 import select
@@ -7,7 +8,6 @@ import struct
 import sys
 import threading
 import time
-
 
 import pair
 
@@ -272,6 +272,38 @@ class End(pair.Case):
         self.assertEqual(accepted.recv(9), b"")
         with self.fails(errno.EPIPE):
             accepted.send(b"x")
+
+    def test_accepted_after_the_end(self):
+        for linger in (struct.pack("ii", 1, 10), ABORT):
+            listener = self.keep(pair.listening())
+            client = self.keep(pair.new())
+            client.connect(listener.getsockname())
+            client.send(b"last")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            client.close()
+            self.keep(pair.new()).connect(listener.getsockname())  # the end has arrived before that
+            accepted, name = listener.accept()
+            self.keep(accepted)
+            for call in (accepted.getpeername, lambda: accepted.shutdown(socket.SHUT_WR)):
+                with self.assertRaises(OSError) as failure:
+                    call()
+                self.assertEqual(failure.exception.errno, errno.ENOTCONN)
+            self.assertEqual(accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), 0)
+            self.assertEqual([accepted.recv(9) for _ in range(2)], [b"last", b""])
+            for call in (lambda: accepted.send(b"?"), lambda: accepted.sendto(b"?", name)):
+                with self.assertRaises(OSError) as failure:
+                    call()
+                self.assertEqual(failure.exception.errno, errno.EPIPE)
+
+    def test_success_leaves_errno(self):
+        libc = ctypes.CDLL(None, use_errno=True)
+        accepted, client = self.pair()
+        accepted.send(b"1")
+        accepted.shutdown(socket.SHUT_WR)
+        for expected in (1, 0):
+            ctypes.set_errno(0)
+            self.assertEqual(libc.recv(client.fileno(), ctypes.create_string_buffer(9), 9, 0), expected)
+            self.assertEqual(ctypes.get_errno(), 0)
 
     def test_shutdown_after_the_end(self):
         for linger in (bytes(8), ABORT):

@@ -109,6 +109,7 @@ static int stack_socket(int domain, int type, unsigned udp_port)
 EXPORT int socket(int domain, int type, int protocol)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
+    int saved = errno;
 
     if (protocol != IPPROTO_SCTP || (domain != AF_INET && domain != AF_INET6) ||
         (type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_RAW)
@@ -122,6 +123,8 @@ EXPORT int socket(int domain, int type, int protocol)
         (choice == CHOICE_AUTO && errno != EPROTONOSUPPORT && errno != ESOCKTNOSUPPORT))
         return fd;
     fd = stack_socket(domain, type, udp_port);
+    if (fd != -1)
+        errno = saved;
     if (choice == CHOICE_AUTO && fd != -1)
         complain(&said, "socket: this kernel has no SCTP: using usrsctp, SCTP over UDP port %u",
                  udp_port);
@@ -200,6 +203,7 @@ static int replace_socket(int fd)
 EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
 {
     const struct sockaddr *to = address.__sockaddr__;
+    int saved = errno;
 
     if (marks_of(fd) == -1)
         return LIBC(connect)(fd, address, size);
@@ -210,6 +214,8 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
         result = ask_with_address(fd, REQUEST_CONNECT, to, size);
     if (result == -1 && errno == EAGAIN) /* SO_SNDTIMEO */
         errno = EINPROGRESS;
+    if (result != -1)
+        errno = saved;
     return result;
 }
 

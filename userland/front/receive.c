@@ -359,6 +359,7 @@ static ssize_t receive_unconnected(struct receive *call)
 ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
 {
     struct receive call = {.message = message, .fd = fd, .marks = marks};
+    int saved = errno;
 
     call.flags = flags & (MSG_DONTWAIT | MSG_PEEK);
     if (bad_pointer(message))
@@ -377,6 +378,7 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
         message->msg_namelen = 0;
     message->msg_controllen = call.used;
     message->msg_flags = call.found | (flags & MSG_CMSG_CLOEXEC);
+    errno = saved;
     return got;
 }
 

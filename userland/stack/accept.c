@@ -15,12 +15,22 @@ static unsigned queued_size(const struct sock *listener)
     return ioctl(listener->record_watch.fd, SIOCOUTQ, &size) == 0 ? (unsigned)size : 0;
 }
 
+static unsigned count_queued(const struct sock *listener)
+{
+    return listener->offered_size == 0 ? 0 : queued_size(listener) / listener->offered_size;
+}
+
+bool accept_is_done(const struct sock *sock)
+{
+    const struct sock *listener = sock_find(sock->listener_id);
+
+    return listener == NULL || (sock->pending_fd == -1 &&
+                                sock->offer < listener->offered_count - count_queued(listener));
+}
+
 bool accept_has_room(const struct sock *listener)
 {
-    unsigned offered =
-        listener->offered_size == 0 ? 0 : queued_size(listener) / listener->offered_size;
-
-    return offered + listener->pending_count <= listener->backlog;
+    return count_queued(listener) + listener->pending_count <= listener->backlog;
 }
 
 static int send_connection(const struct sock *listener, const struct sock *sock, int fd)
@@ -55,6 +65,7 @@ static void offer(struct sock *listener)
         if (listener->pending == NULL)
             listener->pending_end = &listener->pending;
         listener->pending_count--;
+        sock->offer = listener->offered_count++;
         close(sock->pending_fd);
         sock->pending_fd = -1;
     }
@@ -62,6 +73,7 @@ static void offer(struct sock *listener)
 
 static void append(struct sock *listener, struct sock *sock, int fd)
 {
+    sock->listener_id = listener->id;
     sock->pending_fd = fd;
     sock->pending_next = NULL;
     *listener->pending_end = sock;

@@ -10,6 +10,9 @@ void accept_connections(struct sock *listener);
 /* Whether one more may wait: as everywhere on Linux, one more than the backlog. */
 bool accept_has_room(const struct sock *listener);
 
+/* Whether the program has fetched it; true for one that did not come in over a listening socket. */
+bool accept_is_done(const struct sock *sock);
+
 /* The listener is closed: those that nobody has accepted end with it. */
 void accept_forget(struct sock *listener);
 

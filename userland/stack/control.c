@@ -252,6 +252,10 @@ static int may_send_to(struct sock *sock, const struct request *request)
 {
     struct address to;
 
+    if (sock->state == SOCKET_CLOSED && sock->was_connected) {
+        errno = EPIPE;
+        return -1;
+    }
     if (sock_read_address(sock, payload, request->size, &to) == -1)
         return -1;
     if (address_is_any(&to.ip)) {
@@ -261,7 +265,8 @@ static int may_send_to(struct sock *sock, const struct request *request)
     struct address peer = sock_peer(sock);
     bool to_peer = sock->link != NULL && to.port == peer.port && address_same_ip(&to, &peer);
     if (sock->state == SOCKET_CONNECTED && (!to_peer || sock_association_state(sock) < 0)) {
-        errno = EADDRNOTAVAIL;
+        /* Whoever has done nothing with it since accept takes the end for an earlier one. */
+        errno = to_peer && sock->listener_id != 0 && !sock->is_used ? EPIPE : EADDRNOTAVAIL;
         return -1;
     }
     if (sock->state == SOCKET_CONNECTED || (sock->state == SOCKET_CONNECTING && to_peer))
@@ -395,7 +400,10 @@ static void handle_request(struct control *control, const struct request *reques
     }
     if (result > 0)
         reply.value = result;
-    send_reply(control, sock_find(request->id), error);
+    sock = sock_find(request->id);
+    if (sock != NULL)
+        sock->is_used = true;
+    send_reply(control, sock, error);
 }
 
 /* Requests that name no socket, but come with a file. */

@@ -170,7 +170,8 @@ static const struct sock_handlers sock_handlers = {.records = transfer_records,
                                                    .changed = handle_change,
                                                    .settled = control_settled,
                                                    .ended = control_moved,
-                                                   .freed = control_freed};
+                                                   .freed = control_freed,
+                                                   .accepted = accept_is_done};
 
 static void start_usrsctp(void)
 {

@@ -400,7 +400,7 @@ uint32_t sock_marks(struct sock *sock)
 
     if (sock->state == SOCKET_LISTENING)
         marks |= MARK_LISTENING;
-    if (sock->state == SOCKET_CONNECTED && sock->was_connected)
+    if (sock->was_connected)
         marks |= MARK_CONNECTED | stream_count(sock) << MARK_STREAMS_SHIFT;
     if (options->linger.l_onoff && options->linger.l_linger > 0)
         marks |= MARK_LINGER;
@@ -605,7 +605,7 @@ static int start_connecting(struct sock *sock, const struct address *peer)
 
 static bool may_connect(struct sock *sock, const struct address *peer)
 {
-    if (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING)
+    if (sock->was_connected || sock->state == SOCKET_LISTENING)
         errno = EISCONN;
     else if (address_is_any(&peer->ip)) /* not "this host", as TCP has it (sctp_v4_addr_valid) */
         errno = EINVAL;
@@ -687,6 +687,11 @@ static void drop_records(struct sock *sock)
 
 void sock_end(struct sock *sock, int error)
 {
+    if (sock->was_connected && !upper.accepted(sock)) { /* for accept, it is closed already */
+        sock->state = SOCKET_CLOSED;
+        sock->peer_ended = true;
+        sock->error = error = 0;
+    }
     (void)sock_peer_ended(sock);
     if (error != 0) {
         sock->error = error;

@@ -73,7 +73,10 @@ struct sock {
     /* Of one that listens. */
     unsigned backlog, offered_size; /* of one connection that waits for accept, in the kernel */
     struct sock *pending, **pending_end; /* those that the kernel had no room for yet */
-    unsigned pending_count;
+    unsigned pending_count, offered_count;
+    uint64_t listener_id; /* of an accepted one; else 0 */
+    unsigned offer;       /* how many had been offered before */
+    bool is_used;         /* the program has asked or sent something */
     struct sock *pending_next;
     int pending_fd; /* the program's end, of one that is pending; else -1 */
 
@@ -93,6 +96,7 @@ struct sock_handlers {
     void (*settled)(struct sock *sock, int error); /* the association is up, or has failed */
     void (*ended)(struct sock *sock);              /* there is no association any more */
     void (*freed)(struct sock *sock);              /* the last that is heard of it */
+    bool (*accepted)(const struct sock *sock);     /* by the program, if it came in */
 };
 void sock_start(const struct sock_handlers *handlers);
 /* All that has changed is looked at; to be called before the loop sleeps. */

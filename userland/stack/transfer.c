@@ -186,6 +186,7 @@ static void pass_on_all(struct sock *sock, const size_t *sizes, int count)
 {
     struct held **last = &sock->to_peer;
 
+    sock->is_used = true;
     for (int i = 0; i < count; i++) {
         if (sizes[i] == 0)
             continue;
@@ -578,7 +579,7 @@ static void handle_unconnected(struct sock *sock)
         sock_sent(sock);
     if (sock->record_watch.fd == -1)
         return;
-    if (sock->state == SOCKET_CONNECTED)
+    if (sock->was_connected)
         while (recv(end.fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
             continue;
     if (poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) && (!both_shut || sock_is_gone(sock)))
