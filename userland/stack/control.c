@@ -3,7 +3,6 @@
 #include "../protocol.h"
 #include "accept.h"
 #include "capture.h"
-#include "linux_sctp.h"
 #include "list.h"
 #include "notify.h"
 #include "options.h"
@@ -65,7 +64,7 @@ static void wait_for(struct control *control, struct sock *sock, const struct re
 
 static bool is_connectx(const struct request *request)
 {
-    return request->kind == REQUEST_SET && request->number == LX_CONNECTX;
+    return request->kind == REQUEST_SET && request->number == LX_SOCKOPT_CONNECTX;
 }
 
 static void settle(struct control *control, struct sock *sock, int error)
@@ -81,10 +80,10 @@ static void settle(struct control *control, struct sock *sock, int error)
 
 void control_settled(struct sock *sock, int error)
 {
-    static unsigned char note[NOTE_MAX];
+    struct lx_assoc_change note;
 
     if (error != 0 && sock->record_watch.fd != -1) {
-        transfer_note(sock, note, notify_refusal(sock, note));
+        transfer_note(sock, &note, notify_refusal(sock, &note));
         sock_show_failure(sock);
     }
     if (sock->waiter == NULL)

@@ -3,13 +3,14 @@
 #define STACK_NOTIFY_H
 
 #include "socket.h"
+#include <lx_sctp.h>
 
 #define NOTE_MAX 4096
 
-/* Rewrites one as Linux has it. Returns its size in to, of NOTE_MAX bytes; 0 for one that Linux
- * does not have, or that the program has not subscribed to (any more). */
-size_t notify_translate(const struct sock *sock, const void *raw, size_t size, void *to);
+/* Rewrites one, which is aligned for any struct and has room for some bytes more. Returns its size;
+ * 0 for one that Linux does not have, or that the program has not subscribed to (any more). */
+size_t notify_translate(const struct sock *sock, void *note, size_t size);
 /* What tells of a connect that has failed: usrsctp's own is lost with its socket. */
-size_t notify_refusal(const struct sock *sock, void *to);
+size_t notify_refusal(const struct sock *sock, struct lx_assoc_change *note);
 
 #endif

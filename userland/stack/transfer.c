@@ -2,7 +2,6 @@
 #include "transfer.h"
 #include "../protocol.h"
 #include "handshake.h"
-#include "linux_sctp.h"
 #include "notify.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +28,7 @@ struct held {
 };
 
 /* Records are read several at a time: memory is only taken for what they need. */
-static unsigned char buffer[sizeof(struct record_head) + MESSAGE_MAX];
+static _Alignas(8) unsigned char buffer[sizeof(struct record_head) + MESSAGE_MAX];
 static unsigned char records[RECORDS][sizeof(struct record_head) + MESSAGE_MAX];
 
 static struct held *hold(const void *bytes, size_t size)
@@ -446,9 +445,7 @@ void transfer_note(struct sock *sock, const void *note, size_t size)
 
 static void receive_note(struct sock *sock, size_t size)
 {
-    static unsigned char note[NOTE_MAX];
-
-    transfer_note(sock, note, notify_translate(sock, buffer, size, note));
+    transfer_note(sock, buffer, notify_translate(sock, buffer, size));
 }
 
 /* A message, or what has come of it. The beginning of one can wait in to_program. */
@@ -520,7 +517,7 @@ static void finish_closed(struct sock *sock)
  * association ends, that comes first. */
 static bool more_is_to_come(struct sock *sock)
 {
-    const unsigned association = 1u << (LX_SN_ASSOC_CHANGE - LX_SN_DATA_IO);
+    const unsigned association = 1u << (LX_ASSOC_CHANGE - LX_DATA_IO_EVENT);
 
     return (sock->options.subscribed & association) != 0 && sock_association_state(sock) >= 0;
 }
