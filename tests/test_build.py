@@ -53,6 +53,7 @@ def test_without_libusrsctp_until_it_is_installed(tmp_path):
     """make notices by itself that the header has come."""
     prefix = tmp_path / "prefix"
     (prefix / "include").mkdir(parents=True)
+    (prefix / "include/linux").symlink_to("/usr/include/linux")
     said = cmake("-S", ROOT, "-B", tmp_path / "build", "-DCMAKE_IGNORE_PATH=/usr/include",
                  f"-DCMAKE_PREFIX_PATH={prefix}")
     assert "libusrsctp not found" in said
