@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 
 import pair
 
@@ -81,6 +82,23 @@ class Flags(pair.Case):
         self.assertEqual(accepted.recv(99, socket.MSG_PEEK), b"look")
         self.assertEqual(accepted.recv(2, socket.MSG_PEEK), b"lo")
         self.assertEqual(accepted.recvmsg(99)[::2], (b"look", socket.MSG_EOR))
+
+    def test_peek_tells_the_end_of_the_message(self):
+        for size in (5, 3712, 9000):  # the longest waits in several pieces
+            accepted, client = self.pair()
+            message = bytes(range(256)) * 36
+            client.send(message[:size])
+            self.assertEqual(accepted.recv(1, socket.MSG_PEEK), b"\0")
+            deadline = time.monotonic() + 10
+            while len(accepted.recv(size, socket.MSG_PEEK)) < size:
+                self.assertLess(time.monotonic(), deadline)
+            for taken in (0, 1):
+                for room in (size - 2, size - 1, size, size + 1):
+                    end = socket.MSG_EOR if room >= size - taken else 0
+                    self.assertEqual(accepted.recvmsg(room, 0, socket.MSG_PEEK)[::2],
+                                     (message[taken:min(size, taken + room)], end))
+                if not taken:
+                    accepted.recv(1)
 
     def test_dontwait(self):
         accepted, _ = self.pair()

@@ -145,18 +145,17 @@ static int part_begin(const struct receive *call)
 /* Whoever has room for a whole record takes it at once; else the record stays until its last part
  * has been read, and SO_PEEK_OFF tells how far that is. */
 static ssize_t receive_part(struct receive *call, struct msghdr *record, size_t room, int dontwait,
-                            bool *message_ends)
+                            int begin, bool *message_ends)
 {
     bool whole = room >= CHUNK_SIZE && (call->marks & (MARK_PARTS | MARK_HEAD)) == 0 &&
                  (call->flags & MSG_PEEK) == 0;
-    int begin = part_begin(call);
     ssize_t got = LIBC(recvmsg)(call->fd, record, whole ? dontwait : dontwait | MSG_PEEK);
 
     if (got <= 0)
         return got;
     bool ends = (record->msg_flags & MSG_TRUNC) == 0;
     *message_ends = ends && (begin + got != CHUNK_SIZE || (record->msg_flags & MSG_CTRUNC) != 0);
-    if (!whole)
+    if (!whole && (call->flags & MSG_PEEK) == 0)
         leave_record(call, begin, ends);
     return got;
 }
@@ -165,23 +164,29 @@ static ssize_t receive_part(struct receive *call, struct msghdr *record, size_t 
 static ssize_t receive_plain(struct receive *call, int dontwait)
 {
     struct iovec parts[call->message->msg_iovlen + 1];
+    int begin = part_begin(call);
     size_t total = 0;
-    bool ends, peeks = (call->flags & MSG_PEEK) != 0;
+    ssize_t got;
+    bool ends;
 
     for (;;) {
         struct msghdr record = {.msg_iov = parts,
                                 .msg_iovlen = skip_parts(call->message, total, parts)};
-        ssize_t got = receive_part(call, &record, call->room - total, dontwait, &ends);
+        got = receive_part(call, &record, call->room - total, dontwait, total == 0 ? begin : 0,
+                           &ends);
         if (got <= 0)
-            return total > 0 ? (ssize_t)total : got;
+            break;
         total += (size_t)got;
-        if (ends && !peeks)
+        if (ends)
             call->found = MSG_EOR;
-        if (ends || peeks || total == call->room)
-            return (ssize_t)total;
+        if (ends || total == call->room)
+            break;
         poll(&(struct pollfd){.fd = call->fd, .events = POLLIN}, 1, REST_TIMEOUT_MS);
         dontwait = MSG_DONTWAIT;
     }
+    if (call->flags & MSG_PEEK) /* which has gone on with each part */
+        set_peek_offset(call->fd, begin);
+    return total > 0 ? (ssize_t)total : got;
 }
 
 /* ---- records with heads */
@@ -227,7 +232,6 @@ static ssize_t receive_with_head(struct receive *call, int dontwait)
     struct iovec parts[call->message->msg_iovlen + 1];
     struct msghdr record = {.msg_iov = parts};
     int begin = part_begin(call);
-    bool peeks = (call->flags & MSG_PEEK) != 0;
 
     parts[0] = (struct iovec){&head, sizeof(head)};
     record.msg_iovlen = 1 + skip_parts(call->message, 0, parts + 1);
@@ -236,11 +240,11 @@ static ssize_t receive_with_head(struct receive *call, int dontwait)
         return got;
     bool ends = (record.msg_flags & MSG_TRUNC) == 0;
     leave_record(call, begin, ends);
-    if (ends && !peeks && (head.flags & HEAD_CONTINUED) == 0)
+    if (ends && (head.flags & HEAD_CONTINUED) == 0)
         call->found |= MSG_EOR;
     if (head.flags & HEAD_NOTIFICATION)
         call->found |= MSG_NOTIFICATION;
-    put_ancillary(call, &head, ends && !peeks);
+    put_ancillary(call, &head, ends && (call->flags & MSG_PEEK) == 0);
     return got;
 }
 
