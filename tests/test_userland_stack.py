@@ -1,4 +1,5 @@
 """The stack as a process: when it comes and goes, what it keeps to itself, and what happens when it dies."""
+import contextlib
 import os
 import pathlib
 import re
@@ -50,7 +51,11 @@ def find_stack(port):
 
 
 def descriptors(pid):
-    return sorted(os.readlink(path) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+    links = []
+    for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+            links.append(os.readlink(path))
+    return sorted(links)
 
 
 # ---- it comes and goes
