@@ -177,7 +177,11 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict size, int
 
 EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
 {
-    return accept4(fd, address, size, 0);
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(accept)(fd, address, size);
+    return accept_connection(fd, marks, address.__sockaddr__, size, 0);
 }
 
 /* A socket whose connect failed while nobody waited for it has been closed by the stack, so that
@@ -375,7 +379,11 @@ EXPORT ssize_t sendto(int fd, const void *bytes, size_t size, int flags,
 
 EXPORT ssize_t send(int fd, const void *bytes, size_t size, int flags)
 {
-    return sendto(fd, bytes, size, flags, NULL, 0);
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(send)(fd, bytes, size, flags);
+    return send_bytes(fd, marks, bytes, size, flags, NULL, 0);
 }
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
@@ -452,7 +460,11 @@ EXPORT ssize_t recvfrom(int fd, void *restrict bytes, size_t size, int flags,
 
 EXPORT ssize_t recv(int fd, void *bytes, size_t size, int flags)
 {
-    return recvfrom(fd, bytes, size, flags, NULL, NULL);
+    int marks = marks_of(fd);
+
+    if (marks == -1)
+        return LIBC(recv)(fd, bytes, size, flags);
+    return receive_bytes(fd, marks, bytes, size, flags, NULL, NULL);
 }
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)

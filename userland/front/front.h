@@ -20,10 +20,10 @@
  * order */
 
 #define LIBC_FUNCTIONS(F)                                                                          \
-    F(socket), F(bind), F(listen), F(accept4), F(connect), F(shutdown), F(getsockname),            \
-        F(getpeername), F(getsockopt), F(setsockopt), F(sendto), F(sendmsg), F(sendmmsg),          \
-        F(write), F(writev), F(recvfrom), F(recvmsg), F(recvmmsg), F(read), F(readv), F(close),    \
-        F(ioctl), F(dlopen)
+    F(socket), F(bind), F(listen), F(accept), F(accept4), F(connect), F(shutdown), F(getsockname), \
+        F(getpeername), F(getsockopt), F(setsockopt), F(send), F(sendto), F(sendmsg), F(sendmmsg), \
+        F(write), F(writev), F(recv), F(recvfrom), F(recvmsg), F(recvmmsg), F(read), F(readv),     \
+        F(close), F(ioctl), F(dlopen)
 
 #define LIBC_INDEX(name) LIBC_##name
 enum libc_index { LIBC_FUNCTIONS(LIBC_INDEX), LIBC_COUNT };
