@@ -69,7 +69,7 @@ static bool is_connectx(const struct request *request)
 
 static void settle(struct control *control, struct sock *sock, int error)
 {
-    int32_t id = error == 0 ? options_association_id(sock) : 0;
+    int32_t id = error == 0 ? (int32_t)options_status(sock).sstat_assoc_id : 0;
 
     reply = (struct reply){.value = 0};
     if (is_connectx(&control->request))

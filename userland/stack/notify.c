@@ -1,6 +1,7 @@
 /* Notifications. usrsctp's structs are Linux' but for their types, and where a function is named
  * here. */
 #include "notify.h"
+#include "options.h"
 #include <string.h>
 
 /* What Linux has as sac_info is the cause of an ABORT as it came from the wire: without the header
@@ -125,6 +126,20 @@ size_t notify_translate(const struct sock *sock, void *bytes, size_t size)
         return is_subscribed(sock, note->sn_header.sn_type) ? size : 0;
     }
     return 0;
+}
+
+void notify_subscribe(struct sock *sock)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct sctp_event event = {.se_type = kinds[i].stack_type};
+        bool on = is_subscribed(sock, kinds[i].type) ||
+                  (kinds[i].change == change_failed && is_subscribed(sock, LX_SEND_FAILED));
+        if (options_stack_get(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event)) == -1 ||
+            event.se_on == on)
+            continue;
+        event.se_on = on;
+        options_stack_set(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event));
+    }
 }
 
 size_t notify_refusal(const struct sock *sock, struct lx_assoc_change *note)

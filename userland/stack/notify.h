@@ -3,7 +3,6 @@
 #define STACK_NOTIFY_H
 
 #include "socket.h"
-#include <lx_sctp.h>
 
 #define NOTE_MAX 4096
 
@@ -12,5 +11,6 @@
 size_t notify_translate(const struct sock *sock, void *note, size_t size);
 /* What tells of a connect that has failed: usrsctp's own is lost with its socket. */
 size_t notify_refusal(const struct sock *sock, struct lx_assoc_change *note);
+void notify_subscribe(struct sock *sock); /* usrsctp is told which ones */
 
 #endif

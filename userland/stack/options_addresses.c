@@ -1,10 +1,10 @@
 /* sctp_bindx, sctp_connectx, sctp_getpaddrs, sctp_getladdrs: they are options that hold lists of
  * addresses. */
-#include "options_values.h"
+#include "../protocol.h"
+#include "options.h"
 #include "ports.h"
 #include <errno.h>
 #include <ifaddrs.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- addresses out */
@@ -50,47 +50,35 @@ static int list_host_addresses(const struct sock *sock, struct address_list *lis
     return result;
 }
 
-static int list_bound(const struct sock *sock, struct address_list *list)
+static int list_local(struct sock *sock, bool of_association, struct address_list *list)
 {
-    for (unsigned i = 0; i < sock->address_count; i++) {
-        struct address address = sock->addresses[i];
-        address.port = sock->port;
-        int result = address_is_any(&address.ip) ? list_host_addresses(sock, list)
-                                                 : list_address(sock, address, list);
-        if (result == -1)
-            return -1;
-    }
-    return 0;
-}
+    bool one = of_association && sock->link != NULL;
+    unsigned count = one ? 1 : sock->address_count;
+    int result = 0;
 
-static int list_local(struct sock *sock, int32_t association, struct address_list *list)
-{
-    if (association != 0 && !options_associated(sock))
-        return options_fail(EINVAL);
-    if (association == 0 || sock->link == NULL)
-        return list_bound(sock, list);
-    struct address address = sock->link->local;
-    address.port = sock->port;
-    return list_address(sock, address, list);
+    for (unsigned i = 0; i < count && result == 0; i++) {
+        struct address address = one ? sock->link->local : sock->addresses[i];
+        address.port = sock->port;
+        result = address_is_any(&address.ip) ? list_host_addresses(sock, list)
+                                             : list_address(sock, address, list);
+    }
+    return result;
 }
 
 int options_get_addresses(struct sock *sock, int name, void *value, socklen_t *size)
 {
     struct lx_getaddrs head;
-    int result;
+    bool local = name == LX_GET_LOCAL_ADDRS;
 
     if (*size < sizeof(head))
         return options_fail(EINVAL);
     memcpy(&head, value, sizeof(head));
     struct address_list list = {.at = (uint8_t *)value + sizeof(head),
                                 .room = *size - sizeof(head)};
-    if (name == LX_GET_LOCAL_ADDRS)
-        result = list_local(sock, head.assoc_id, &list);
-    else if (options_associated(sock))
-        result = list_address(sock, sock_peer(sock), &list);
-    else
+    if ((!local || head.assoc_id != 0) && !options_associated(sock))
         return options_fail(EINVAL);
-    if (result == -1)
+    if ((local ? list_local(sock, head.assoc_id != 0, &list)
+               : list_address(sock, sock_peer(sock), &list)) == -1)
         return -1;
     head.addr_num = list.count;
     memcpy(value, &head, sizeof(head));
@@ -100,70 +88,50 @@ int options_get_addresses(struct sock *sock, int name, void *value, socklen_t *s
 
 /* ---- addresses in */
 
-static size_t size_of_family(const uint8_t *at, size_t size)
-{
-    sa_family_t family = AF_UNSPEC;
+static struct address parsed[PAYLOAD_MAX / sizeof(struct sockaddr_in)];
 
-    if (size >= sizeof(family))
-        memcpy(&family, at, sizeof(family));
-    return family == AF_INET    ? sizeof(struct sockaddr_in)
-           : family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                : SIZE_MAX;
-}
-
-/* Addresses of both families, one after the other. How many there are, or -1 with errno; *addresses
- * is the caller's to free. */
-static int parse_packed(const struct sock *sock, const void *value, size_t size,
-                        struct address **addresses)
+/* Addresses of both families, one after the other: how many, or -1 with errno. */
+static int parse_packed(const struct sock *sock, const uint8_t *at, size_t size)
 {
-    const uint8_t *at = value;
+    const uint8_t *end = at + size;
+    sa_family_t family;
     int count = 0;
 
-    *addresses = calloc(size / sizeof(struct sockaddr_in) + 1, sizeof(**addresses));
-    if (*addresses == NULL)
-        return -1;
-    while (size > 0) {
-        size_t one = size_of_family(at, size);
-        if (one > size)
+    while (at < end) {
+        size_t left = (size_t)(end - at);
+        if (left < sizeof(family) || sock_read_address(sock, at, left, &parsed[count]) == -1)
             return options_fail(EINVAL);
-        if (sock_read_address(sock, at, one, &(*addresses)[count]) == -1)
-            return -1;
+        memcpy(&family, at, sizeof(family));
+        at += family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
         count++;
-        at += one;
-        size -= one;
     }
     return count == 0 ? options_fail(EINVAL) : count;
 }
 
 int options_bindx(struct sock *sock, int name, const void *value, size_t size)
 {
-    struct address *addresses;
-    int count = parse_packed(sock, value, size, &addresses);
-    int result = -1;
+    int count = parse_packed(sock, value, size);
 
-    if (count > 0)
-        result = name == LX_BINDX_ADD ? ports_add(sock, addresses, (unsigned)count)
-                                      : ports_remove(sock, addresses, (unsigned)count);
-    free(addresses);
-    return result;
+    if (count == -1)
+        return -1;
+    return name == LX_SOCKOPT_BINDX_ADD ? ports_add(sock, parsed, (unsigned)count)
+                                        : ports_remove(sock, parsed, (unsigned)count);
 }
 
 /* There is one path per association: the first address that can be reached is taken. */
 int options_connectx(struct sock *sock, const void *value, size_t size)
 {
-    struct address *addresses;
     int result = -1;
 
     if (size < sizeof(sa_family_t))
         return options_fail(EINVAL);
     if (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING)
         return options_fail(EISCONN);
-    int count = parse_packed(sock, value, size, &addresses);
+    int count = parse_packed(sock, value, size);
     for (int i = 0; i < count; i++) {
-        result = sock_connect(sock, &addresses[i]);
+        result = sock_connect(sock, &parsed[i]);
         if (result == 0 || (errno != ENETUNREACH && errno != EHOSTUNREACH))
             break;
     }
-    free(addresses);
     return result == -1 ? -1 : options_fail(EINPROGRESS);
 }

@@ -4,10 +4,11 @@
  * so far; what concerns packets is then done to ours. In the few places where SCTP differs from
  * TCP, or has a state that the stand-in has not, the answer is given here.
  */
-#include "options_values.h"
+#include "options.h"
 #include "ports.h"
 #include <errno.h>
 #include <netinet/ip.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,8 +21,7 @@ struct kept {
     unsigned char value[];
 };
 
-#define LAST_SO SO_RCVMARK /* of Linux 6.1 */
-#define SO_RCVMARK 75
+#define LAST_SO 75 /* of Linux 6.1: SO_RCVMARK */
 #define LAST_IP 51
 #define LAST_IPV6 79
 
@@ -44,55 +44,41 @@ static bool is_unknown(int family, int level, int name)
 /* net/sctp/socket.c, sctp_copy_sock, and ipv6.c. */
 static bool is_inherited(const struct kept *kept)
 {
-    if (kept->level == IPPROTO_IPV6)
-        return true;
+    static const int others[] = {SO_PRIORITY,  SO_REUSEPORT,       SO_RCVLOWAT, SO_MARK,
+                                 SO_BUSY_POLL, SO_MAX_PACING_RATE, SO_TXTIME,   SO_PREFER_BUSY_POLL,
+                                 SO_BUF_LOCK,  SO_RESERVE_MEM,     SO_TXREHASH};
+
     if (kept->level == IPPROTO_IP)
         return kept->name == IP_TTL || kept->name == IP_MTU_DISCOVER;
-    switch (kept->name) {
-    case SO_PRIORITY:
-    case SO_REUSEPORT:
-    case SO_RCVLOWAT:
-    case SO_MARK:
-    case SO_BUSY_POLL:
-    case SO_MAX_PACING_RATE:
-    case SO_TXTIME:
-    case SO_PREFER_BUSY_POLL:
-    case SO_BUF_LOCK:
-    case SO_RESERVE_MEM:
-    case SO_TXREHASH: return false;
-    default: return true;
-    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (kept->level == SOL_SOCKET && kept->name == others[i])
+            return false;
+    return true;
 }
 
 /* ---- the stand-in */
-
-static bool is_to_v4(const struct sock *sock)
-{
-    return sock->family == AF_INET || (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
-}
 
 static int open_stand_in(const struct sock *sock)
 {
     int fd = socket(sock->family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
 
-    for (struct kept *kept = sock->values->kept; kept != NULL && fd != -1; kept = kept->next)
+    for (struct kept *kept = sock->options.kept; kept != NULL && fd != -1; kept = kept->next)
         setsockopt(fd, kept->level, kept->name, kept->value, kept->size);
     return fd;
 }
 
-static int number_of(int fd, int level, int name)
+static int close_stand_in(int fd, int result)
 {
-    int number = 0;
-    socklen_t size = sizeof(number);
+    int error = errno;
 
-    getsockopt(fd, level, name, &number, &size);
-    return number;
+    close(fd);
+    errno = error;
+    return result;
 }
 
-static int keep(struct option_values *values, int level, int name, const void *value,
-                socklen_t size)
+static int keep(struct sock *sock, int level, int name, const void *value, socklen_t size)
 {
-    struct kept **at = &values->kept, *fresh = malloc(sizeof(*fresh) + size);
+    struct kept **at = &sock->options.kept, *fresh = malloc(sizeof(*fresh) + size);
 
     if (fresh == NULL)
         return -1;
@@ -108,30 +94,34 @@ static int keep(struct option_values *values, int level, int name, const void *v
 
 void options_system_inherit(struct sock *sock, const struct sock *listener)
 {
-    for (const struct kept *kept = listener->values->kept; kept != NULL; kept = kept->next)
+    for (const struct kept *kept = listener->options.kept; kept != NULL; kept = kept->next)
         if (is_inherited(kept))
-            keep(sock->values, kept->level, kept->name, kept->value, kept->size);
+            keep(sock, kept->level, kept->name, kept->value, kept->size);
 }
 
-void options_system_free(struct option_values *values)
+void options_free(struct sock *sock)
 {
-    while (values->kept != NULL) {
-        struct kept *kept = values->kept;
-        values->kept = kept->next;
+    struct kept *next;
+
+    for (struct kept *kept = sock->options.kept; kept != NULL; kept = next) {
+        next = kept->next;
         free(kept);
     }
+    sock->options.kept = NULL;
 }
 
-/* ---- what the program's socket does for it */
+/* ---- what the stack does for the program's socket */
 
 uint8_t options_system_tos(struct sock *sock)
 {
-    int tos = 0, fd = sock->values->kept == NULL ? -1 : open_stand_in(sock);
+    int tos = 0, fd = sock->options.kept == NULL ? -1 : open_stand_in(sock);
+    bool v4 =
+        sock->family == AF_INET || (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
+    socklen_t size = sizeof(tos);
 
     if (fd == -1)
         return 0;
-    tos = is_to_v4(sock) ? number_of(fd, IPPROTO_IP, IP_TOS)
-                         : number_of(fd, IPPROTO_IPV6, IPV6_TCLASS);
+    getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, &size);
     close(fd);
     return (uint8_t)(tos & 0xfc);
 }
@@ -153,65 +143,55 @@ const struct wire_wishes *options_wishes(const struct link *link, uint16_t port,
     return sock == NULL ? NULL : &sock->options.wishes;
 }
 
-static void read_back(int fd, int name, void *value, socklen_t size)
-{
-    getsockopt(fd, SOL_SOCKET, name, value, &size);
-}
+#define MEMBER(member)                                                                             \
+    offsetof(struct socket_options, member), sizeof(((struct socket_options *)0)->member)
 
-static void apply_buffer(struct sock *sock, int fd, int name, int *size)
-{
-    *size = number_of(fd, SOL_SOCKET, name);
-    options_stack_set(sock, SOL_SOCKET, name, size, sizeof(*size));
-}
+/* When that one is set, this one of the stand-in's is kept. */
+static const struct carried_out {
+    int level, name, read;
+    size_t at, size;
+} carried_out[] = {
+    {SOL_SOCKET, SO_SNDBUF, SO_SNDBUF, MEMBER(send_buffer)},
+    {SOL_SOCKET, SO_SNDBUFFORCE, SO_SNDBUF, MEMBER(send_buffer)},
+    {SOL_SOCKET, SO_RCVBUF, SO_RCVBUF, MEMBER(receive_buffer)},
+    {SOL_SOCKET, SO_RCVBUFFORCE, SO_RCVBUF, MEMBER(receive_buffer)},
+    {SOL_SOCKET, SO_MARK, SO_MARK, MEMBER(wishes.mark)},
+    {SOL_SOCKET, SO_BINDTODEVICE, SO_BINDTOIFINDEX, MEMBER(wishes.device)},
+    {SOL_SOCKET, SO_BINDTOIFINDEX, SO_BINDTOIFINDEX, MEMBER(wishes.device)},
+    {SOL_SOCKET, SO_REUSEADDR, SO_REUSEADDR, MEMBER(reuse_address)},
+    {SOL_SOCKET, SO_REUSEPORT, SO_REUSEPORT, MEMBER(reuse_port)},
+    {SOL_SOCKET, SO_LINGER, SO_LINGER, MEMBER(linger)},
+    {SOL_SOCKET, SO_RCVTIMEO, SO_RCVTIMEO, MEMBER(receive_timeout)},
+    {SOL_SOCKET, SO_RCVTIMEO_NEW, SO_RCVTIMEO, MEMBER(receive_timeout)},
+    {SOL_SOCKET, SO_SNDTIMEO, SO_SNDTIMEO, MEMBER(send_timeout)},
+    {SOL_SOCKET, SO_SNDTIMEO_NEW, SO_SNDTIMEO, MEMBER(send_timeout)},
+    {SOL_SOCKET, SO_TIMESTAMP, SO_TIMESTAMP, MEMBER(stamps)},
+    {SOL_SOCKET, SO_TIMESTAMPNS, SO_TIMESTAMPNS, MEMBER(stamps)},
+    {SOL_SOCKET, SO_TIMESTAMP_NEW, SO_TIMESTAMP_NEW, MEMBER(stamps)},
+    {SOL_SOCKET, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPNS_NEW, MEMBER(stamps)},
+    {IPPROTO_IP, IP_TTL, IP_TTL, MEMBER(wishes.ttl)},
+    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, IPV6_UNICAST_HOPS, MEMBER(wishes.ttl)},
+    {IPPROTO_IPV6, IPV6_V6ONLY, IPV6_V6ONLY, MEMBER(v6only)},
+};
 
-static void apply_socket(struct sock *sock, int fd, int name)
+static void carry_out(struct sock *sock, int fd, int level, int name)
 {
     struct socket_options *options = &sock->options;
-    int number = number_of(fd, SOL_SOCKET, name);
 
-    switch (name) {
-    case SO_SNDBUF:
-    case SO_SNDBUFFORCE: apply_buffer(sock, fd, SO_SNDBUF, &options->send_buffer); break;
-    case SO_RCVBUF:
-    case SO_RCVBUFFORCE: apply_buffer(sock, fd, SO_RCVBUF, &options->receive_buffer); break;
-    case SO_MARK: options->wishes.mark = (uint32_t)number; break;
-    case SO_BINDTODEVICE:
-    case SO_BINDTOIFINDEX:
-        options->wishes.device = (uint32_t)number_of(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
-        break;
-    case SO_TIMESTAMP:
-    case SO_TIMESTAMPNS:
-    case SO_TIMESTAMP_NEW:
-    case SO_TIMESTAMPNS_NEW: options->stamps = number != 0 ? (uint32_t)name : 0; break;
-    case SO_REUSEADDR: options->reuse_address = number != 0; break;
-    case SO_REUSEPORT: options->reuse_port = number != 0; break;
-    case SO_LINGER: read_back(fd, name, &options->linger, sizeof(options->linger)); break;
-    case SO_RCVTIMEO:
-    case SO_RCVTIMEO_NEW:
-        read_back(fd, SO_RCVTIMEO, &options->receive_timeout, sizeof(struct timeval));
-        break;
-    case SO_SNDTIMEO:
-    case SO_SNDTIMEO_NEW:
-        read_back(fd, SO_SNDTIMEO, &options->send_timeout, sizeof(struct timeval));
-        break;
-    default: break;
+    for (size_t i = 0; i < sizeof(carried_out) / sizeof(carried_out[0]); i++) {
+        const struct carried_out *one = &carried_out[i];
+        socklen_t size = (socklen_t)one->size;
+        if (one->level != level || one->name != name)
+            continue;
+        getsockopt(fd, level, one->read, (char *)options + one->at, &size);
+        if (one->at == offsetof(struct socket_options, stamps) && options->stamps != 0)
+            options->stamps = (uint32_t)name;
+        if (level == SOL_SOCKET && (one->read == SO_SNDBUF || one->read == SO_RCVBUF))
+            options_stack_set(sock, SOL_SOCKET, one->read, (char *)options + one->at, size);
     }
-}
-
-static void apply(struct sock *sock, int fd, int level, int name)
-{
-    bool v4 = level == IPPROTO_IP, v6 = level == IPPROTO_IPV6;
-
-    if (level == SOL_SOCKET)
-        apply_socket(sock, fd, name);
-    if (((v4 && name == IP_TOS) || (v6 && name == IPV6_TCLASS)) && sock->so != NULL)
-        options_apply(sock, sock->so, LX_PEER_ADDR_PARAMS);
-    if ((v4 && name == IP_TTL) || (v6 && name == IPV6_UNICAST_HOPS))
-        sock->options.wishes.ttl = (uint32_t)number_of(fd, level, name);
-    if (v6 && name == IPV6_V6ONLY)
-        sock->options.v6only = number_of(fd, level, name) != 0;
-    if (sock->options.wishes.ttl != 0 || sock->options.wishes.mark != 0 ||
-        sock->options.wishes.device != 0)
+    if ((level == IPPROTO_IP && name == IP_TOS) || (level == IPPROTO_IPV6 && name == IPV6_TCLASS))
+        options_apply_path(sock);
+    if (options->wishes.ttl != 0 || options->wishes.mark != 0 || options->wishes.device != 0)
         options_system_wish();
 }
 
@@ -235,22 +215,18 @@ static int refuse(const struct sock *sock, int level, int name, const void *valu
 
 int options_system_set(struct sock *sock, int level, int name, const void *value, socklen_t size)
 {
-    int error = refuse(sock, level, name, value, size);
+    int error = refuse(sock, level, name, value, size), fd = -1;
 
     if (error != 0)
         return options_fail(error);
-    int fd = open_stand_in(sock);
+    fd = open_stand_in(sock);
     if (fd == -1)
         return -1;
-    int result = setsockopt(fd, level, name, value, size);
-    if (result == 0)
-        result = keep(sock->values, level, name, value, size);
-    if (result == 0)
-        apply(sock, fd, level, name);
-    error = errno;
-    close(fd);
-    errno = error;
-    return result;
+    if (setsockopt(fd, level, name, value, size) == -1 ||
+        keep(sock, level, name, value, size) == -1)
+        return close_stand_in(fd, -1);
+    carry_out(sock, fd, level, name);
+    return close_stand_in(fd, 0);
 }
 
 /* ---- get */
@@ -269,19 +245,6 @@ static int take_error(struct sock *sock)
     int error = sock->error;
     sock->error = 0;
     return error;
-}
-
-/* The number that such an option has; false: the stand-in has it. */
-static bool knows_socket(struct sock *sock, int name, int *number)
-{
-    switch (name) {
-    case SO_ERROR: *number = take_error(sock); return true;
-    case SO_PROTOCOL: *number = IPPROTO_SCTP; return true;
-    case SO_ACCEPTCONN: *number = sock->state == SOCKET_LISTENING; return true;
-    case SO_SNDBUF: *number = sock->options.send_buffer; return true;
-    case SO_RCVBUF: *number = sock->options.receive_buffer; return true;
-    default: return false;
-    }
 }
 
 static int get_peer_name(struct sock *sock, void *value, socklen_t *size)
@@ -306,7 +269,7 @@ static int get_mtu(struct sock *sock, int name, void *value, socklen_t *size)
 
     if (name == IPV6_PATHMTU && *size < sizeof(info))
         return options_fail(EINVAL);
-    if (sock->values->prepared == 0 || sock->link == NULL ||
+    if (sock->options.accepted || sock->link == NULL ||
         wire_route(&sock->link->remote, &local, &mtu) == -1)
         return options_fail(ENOTCONN);
     if (address_is_v4(&sock->link->remote.ip) && mtu > IP_MAXPACKET)
@@ -316,29 +279,39 @@ static int get_mtu(struct sock *sock, int name, void *value, socklen_t *size)
                                 : give(&mtu, sizeof(mtu), value, size);
 }
 
-int options_system_get(struct sock *sock, int level, int name, void *value, socklen_t *size)
+static int get_from_stand_in(struct sock *sock, int level, int name, void *value, socklen_t *size)
+{
+    int fd = open_stand_in(sock);
+
+    return fd == -1 ? -1 : close_stand_in(fd, getsockopt(fd, level, name, value, size));
+}
+
+static int get_of_socket(struct sock *sock, int name, void *value, socklen_t *size)
 {
     int number;
 
-    if (level == SOL_SOCKET && knows_socket(sock, name, &number))
-        return give(&number, sizeof(number), value, size);
-    if (level == SOL_SOCKET && name == SO_PEERNAME)
-        return get_peer_name(sock, value, size);
-    if ((level == IPPROTO_IP && name == IP_MTU) ||
-        (level == IPPROTO_IPV6 && sock->family == AF_INET6 &&
-         (name == IPV6_MTU || name == IPV6_PATHMTU)))
-        return get_mtu(sock, name, value, size);
-    if (level == SOL_SOCKET && name == SO_PEEK_OFF)
-        return options_fail(EOPNOTSUPP);
-    if (is_unknown(sock->family, level, name) || (level == IPPROTO_IP && name == IP_ROUTER_ALERT) ||
-        (level == IPPROTO_IPV6 && sock->family == AF_INET6 &&
-         (name == IPV6_ADDRFORM || name == IPV6_ROUTER_ALERT)))
+    switch (name) {
+    case SO_ERROR: number = take_error(sock); break;
+    case SO_PROTOCOL: number = IPPROTO_SCTP; break;
+    case SO_ACCEPTCONN: number = sock->state == SOCKET_LISTENING; break;
+    case SO_SNDBUF: number = sock->options.send_buffer; break;
+    case SO_RCVBUF: number = sock->options.receive_buffer; break;
+    case SO_PEERNAME: return get_peer_name(sock, value, size);
+    case SO_PEEK_OFF: return options_fail(EOPNOTSUPP);
+    default: return get_from_stand_in(sock, SOL_SOCKET, name, value, size);
+    }
+    return give(&number, sizeof(number), value, size);
+}
+
+int options_system_get(struct sock *sock, int level, int name, void *value, socklen_t *size)
+{
+    bool v4 = level == IPPROTO_IP, v6 = level == IPPROTO_IPV6 && sock->family == AF_INET6;
+
+    if (is_unknown(sock->family, level, name) || (v4 && name == IP_ROUTER_ALERT) ||
+        (v6 && (name == IPV6_ADDRFORM || name == IPV6_ROUTER_ALERT)))
         return options_fail(ENOPROTOOPT);
-    int fd = open_stand_in(sock);
-    if (fd == -1)
-        return -1;
-    int result = getsockopt(fd, level, name, value, size), error = errno;
-    close(fd);
-    errno = error;
-    return result;
+    if ((v4 && name == IP_MTU) || (v6 && (name == IPV6_MTU || name == IPV6_PATHMTU)))
+        return get_mtu(sock, name, value, size);
+    return level == SOL_SOCKET ? get_of_socket(sock, name, value, size)
+                               : get_from_stand_in(sock, level, name, value, size);
 }

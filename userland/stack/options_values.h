@@ -1,17 +1,19 @@
 /*
- * options_values.h - what a socket's options hold. Only the options_ files include it.
+ * options_values.h - what a socket's options hold.
  *
  * As in Linux (struct sctp_sock, sctp_association, sctp_transport) many are there three times: the
  * association begins with the socket's values, its path with the association's, and whoever sets
- * one of an association leaves the socket's alone. Programs read back what is here;
- * options_apply.c tells usrsctp.
+ * one of an association leaves the socket's alone. Programs read back what is here.
  */
 #ifndef STACK_OPTIONS_VALUES_H
 #define STACK_OPTIONS_VALUES_H
 
-#include "linux_sctp.h"
-#include "options.h"
-#include <stddef.h>
+#include "wire.h"
+#include <lx_sctp.h>
+#include <stdbool.h>
+#include <sys/time.h>
+
+#define SOCKET_BUFFER 212992 /* net.core.{r,w}mem_default of a stock kernel */
 
 struct path_values {
     uint32_t interval, mtu, sack_delay, sack_frequency, flags, flow_label, probe_interval;
@@ -27,73 +29,28 @@ struct shared_values { /* by the socket and its association */
     struct path_values path;
 };
 
-struct kept; /* options_system.c */
-
-struct option_values {
+struct socket_options {
     struct shared_values socket, association;
     struct path_values path;
     bool has_association; /* association and path have been filled in */
-    uint32_t nodelay, no_fragments, interleave, delivery_point, adaptation, auto_asconf;
+    bool accepted;        /* usrsctp has made its socket, from the listener's */
+
+    /* SCTP's. */
+    uint32_t nodelay, no_fragments, interleave, delivery_point, adaptation, auto_asconf, mapped_v4;
     uint32_t partial_reliability, reconfiguration, asconf, auth;
+    uint32_t want_rcvinfo, want_nxtinfo, sctp_reuse_port;
     struct lx_initmsg init;
-    uint64_t touched;  /* rows of the table in options_sctp.c that were set */
-    unsigned prepared; /* usrsctp sockets so far; 0: it is an accepted one */
+    uint16_t subscribed; /* SCTP_EVENTS, a bit per member of lx_event_subscribe */
+    uint64_t touched;    /* rows of the table in options_sctp.c that were set */
+
+    /* Those of other levels that the stack itself carries out, and all that have been set. */
+    int reuse_address, reuse_port, v6only;
+    int send_buffer, receive_buffer; /* as SO_SNDBUF and SO_RCVBUF report them */
+    struct linger linger;
+    struct timeval receive_timeout, send_timeout;
+    struct wire_wishes wishes;
+    uint32_t stamps; /* SO_TIMESTAMP or one of its kind; 0: messages tell no time */
     struct kept *kept;
 };
-
-union option_value {
-    unsigned char bytes[256];
-    uint32_t number;
-    struct lx_assoc_value value;
-    struct lx_rtoinfo rto;
-    struct lx_assocparams association;
-    struct lx_prim primary;
-    struct lx_paddrparams path;
-    struct lx_sndrcvinfo sndrcv;
-    struct lx_sndinfo snd;
-    struct lx_status status;
-    struct lx_paddrinfo info;
-    struct lx_sack_info sack;
-    struct lx_event event;
-    struct lx_paddrthlds thresholds;
-    struct lx_default_prinfo prinfo;
-    struct lx_prstatus abandoned;
-    struct lx_stream_value stream;
-    struct lx_probeinterval probe;
-    struct lx_reset_streams reset;
-    struct sctp_authkey key;
-};
-
-/* ---- options.c */
-int options_fail(int error);                /* sets errno; -1 */
-bool options_associated(struct sock *sock); /* for Linux: sctp_id2assoc finds one */
-/* The association's if there is one, else the socket's. */
-struct shared_values *options_shared(struct sock *sock);
-struct path_values *options_path(struct sock *sock);  /* likewise */
-struct sctp_status options_status(struct sock *sock); /* all zeros without an association */
-
-/* ---- options_sctp.c: level IPPROTO_SCTP */
-int options_sctp_set(struct sock *sock, int name, const void *value, size_t size);
-int options_sctp_get(struct sock *sock, int name, void *value, socklen_t *size);
-void options_sctp_apply_all(struct sock *sock, struct socket *so); /* what was set so far */
-
-/* ---- options_addresses.c: of that level, lists of addresses */
-int options_bindx(struct sock *sock, int name, const void *value, size_t size);
-int options_connectx(struct sock *sock, const void *value, size_t size);
-int options_get_addresses(struct sock *sock, int name, void *value, socklen_t *size);
-
-/* ---- options_apply.c: usrsctp is told of an option, or a number of that option */
-void options_apply(struct sock *sock, struct socket *so, int name);
-void options_apply_number(struct sock *sock, struct socket *so, int stack_name, uint32_t number,
-                          bool bare);
-void options_send_heartbeat(struct sock *sock);
-
-/* ---- options_system.c: the other levels */
-int options_system_set(struct sock *sock, int level, int name, const void *value, socklen_t size);
-int options_system_get(struct sock *sock, int level, int name, void *value, socklen_t *size);
-void options_system_inherit(struct sock *sock, const struct sock *listener);
-void options_system_free(struct option_values *values);
-uint8_t options_system_tos(struct sock *sock);
-void options_system_wish(void); /* from now on packets are asked for wishes */
 
 #endif

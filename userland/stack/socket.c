@@ -93,11 +93,12 @@ static int open_stack_socket(struct sock *sock)
         return -1;
     if (usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_REUSE_PORT, &on, sizeof(on)) == -1 ||
         usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on)) == -1 ||
-        set_default_mtu(so, MTU_DEFAULT) == -1 || options_prepare(sock, so) == -1) {
+        set_default_mtu(so, MTU_DEFAULT) == -1) {
         usrsctp_close(so);
         return -1;
     }
     adopt(sock, so);
+    options_prepare(sock);
     sock->error_reported = false;
     return 0;
 }
@@ -113,7 +114,7 @@ static struct sock *new_sock(int fd, uint64_t id, int family)
     sock->family = family;
     sock->pending_fd = -1;
     sock->pending_end = &sock->pending;
-    sock->options.send_buffer = sock->options.receive_buffer = SOCKET_BUFFER;
+    sock->options = options_defaults;
     sock->id_next = *id_bucket(id);
     *id_bucket(id) = sock;
     sock->next = all;
@@ -238,8 +239,7 @@ static int set_up_accepted(struct sock *sock, struct sock *listener, struct sock
     sock->addresses = malloc(sizeof(sock->addresses[0]));
     if (sock->addresses == NULL)
         return -1;
-    if (options_inherit(sock, listener) == -1)
-        return -1;
+    options_inherit(sock, listener);
     adopt(sock, so);
     sock->link = peer->sconn_addr;
     sock->link->users++;
@@ -302,7 +302,7 @@ socklen_t sock_write_address(const struct sock *sock, const struct address *addr
                              struct sockaddr_storage *to)
 {
     bool as_v4 =
-        sock->family == AF_INET || (address_is_v4(&address->ip) && sock->options.v4_unmapped);
+        sock->family == AF_INET || (address_is_v4(&address->ip) && !sock->options.mapped_v4);
 
     return address_write(address, as_v4 ? AF_INET : AF_INET6, to);
 }
@@ -561,7 +561,9 @@ static int choose_link(struct sock *sock, const struct address *peer)
     struct address remote = *peer, local;
     uint32_t mtu;
 
-    remote.port = options_udp_port(sock) != 0 ? options_udp_port(sock) : wire_udp_port();
+    remote.port = ntohs(sock->options.socket.path.udp_port);
+    if (remote.port == 0)
+        remote.port = wire_udp_port();
     if (wire_route(&remote, &local, &mtu) == -1)
         return -1;
     if (!address_is_any(&sock->addresses[0].ip) &&
@@ -747,10 +749,9 @@ void sock_sweep(void)
 
 void sock_replace(struct sock *old, struct sock *fresh)
 {
-    fresh->options = old->options;
     options_free(fresh);
-    fresh->values = old->values;
-    old->values = NULL;
+    fresh->options = old->options;
+    old->options.kept = NULL;
     fresh->addresses = old->addresses;
     fresh->address_count = old->address_count;
     old->addresses = NULL;

@@ -9,31 +9,14 @@
 
 #include "address.h"
 #include "loop.h"
-#include "wire.h"
+#include "options_values.h"
 #include <sys/queue.h>
 #include <usrsctp.h>
 
-#define SOCKET_BUFFER 212992 /* net.core.{r,w}mem_default of a stock kernel */
-
 enum socket_state { SOCKET_CLOSED, SOCKET_LISTENING, SOCKET_CONNECTING, SOCKET_CONNECTED };
 
-/* Options that a socket keeps itself, and hands on to the ones that it accepts. */
-struct socket_options {
-    bool reuse_address, reuse_port, v6only;
-    bool sctp_reuse_port; /* SCTP_REUSE_PORT; reuse_port is SO_REUSEPORT */
-    bool v4_unmapped;     /* SCTP_I_WANT_MAPPED_V4_ADDR is off */
-    bool want_rcvinfo, want_nxtinfo;
-    uint16_t subscribed;             /* SCTP_EVENTS, a bit per member of lx_event_subscribe */
-    int send_buffer, receive_buffer; /* as SO_SNDBUF and SO_RCVBUF report them */
-    struct linger linger;
-    struct timeval receive_timeout, send_timeout;
-    struct wire_wishes wishes;
-    uint32_t stamps; /* SO_TIMESTAMP or one of its kind; 0: messages tell no time */
-};
-
-struct held;          /* transfer.c */
-struct option_values; /* options.c */
-struct control;       /* control.c */
+struct held;    /* transfer.c */
+struct control; /* control.c */
 
 struct sock {
     struct watch record_watch; /* first; fd -1 once the stack's end is closed */
@@ -42,7 +25,6 @@ struct sock {
     enum socket_state state;
     struct socket *so; /* usrsctp's; NULL where there is none (any more) */
     struct socket_options options;
-    struct option_values *values; /* options.c */
 
     int error;           /* SO_ERROR */
     bool error_reported; /* usrsctp's own error has been taken: no association any more */

@@ -3,6 +3,7 @@
 #include "../protocol.h"
 #include "handshake.h"
 #include "notify.h"
+#include "options.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -66,16 +67,6 @@ static uint16_t stack_send_flags(uint16_t flags)
                       (flags & LX_SACK_IMMEDIATELY ? SCTP_SACK_IMMEDIATELY : 0));
 }
 
-static uint16_t stack_policy(uint16_t policy)
-{
-    switch (policy) {
-    case 0x0010: return SCTP_PR_SCTP_TTL;
-    case 0x0020: return SCTP_PR_SCTP_RTX;
-    case 0x0030: return SCTP_PR_SCTP_BUF;
-    default: return SCTP_PR_SCTP_NONE;
-    }
-}
-
 /* One record of the program's, with or without a head. As usrsctp_sendv. */
 static ssize_t send_record(struct sock *sock, const unsigned char *bytes, size_t size)
 {
@@ -92,7 +83,7 @@ static ssize_t send_record(struct sock *sock, const unsigned char *bytes, size_t
     info.sendv_sndinfo.snd_context = head.context;
     if (head.policy != 0) {
         info.sendv_flags |= SCTP_SEND_PRINFO_VALID;
-        info.sendv_prinfo.pr_policy = stack_policy(head.policy);
+        info.sendv_prinfo.pr_policy = options_stack_policy(head.policy);
         info.sendv_prinfo.pr_value = head.policy_value;
     }
     return usrsctp_sendv(sock->so, bytes + sizeof(head), size - sizeof(head), NULL, 0, &info,
