@@ -53,9 +53,7 @@ int options_stack_get(struct sock *sock, int level, int name, void *value, size_
 
 /* net/sctp/socket.c, sctp_init_sock; net.sctp's values of a stock kernel. */
 const struct socket_options options_defaults = {
-    .socket = {.rto_initial = 3000,
-               .rto_max = 60000,
-               .rto_min = 1000,
+    .socket = {.rto = {.srto_initial = 3000, .srto_max = 60000, .srto_min = 1000},
                .cookie_life = 60000,
                .max_burst = 4,
                .ecn = 1,
@@ -85,7 +83,7 @@ void options_inherit(struct sock *sock, const struct sock *listener)
     sock->options = listener->options;
     sock->options.has_association = false;
     sock->options.accepted = true;
-    sock->options.reuse_port = 0;
+    sock->options.reuse_port = sock->options.tos = 0;
     sock->options.wishes.mark = 0;
     sock->options.kept = NULL;
     options_system_inherit(sock, listener);

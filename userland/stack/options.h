@@ -55,7 +55,6 @@ int options_get_addresses(struct sock *sock, int name, void *value, socklen_t *s
 int options_system_set(struct sock *sock, int level, int name, const void *value, socklen_t size);
 int options_system_get(struct sock *sock, int level, int name, void *value, socklen_t *size);
 void options_system_inherit(struct sock *sock, const struct sock *listener);
-uint8_t options_system_tos(struct sock *sock);
 void options_system_wish(void); /* from now on packets are asked for wishes */
 
 #endif

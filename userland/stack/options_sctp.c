@@ -107,17 +107,15 @@ static struct path_values *next_path(struct sock *sock, const void *path)
 
 /* ---- timers and windows */
 
-static bool is_rto(const struct shared_values *now, const struct lx_rtoinfo *rto)
+static bool is_rto(const struct lx_rtoinfo *now, const struct lx_rtoinfo *rto)
 {
-    return (rto->srto_min != 0 ? rto->srto_min : now->rto_min) <=
-           (rto->srto_max != 0 ? rto->srto_max : now->rto_max);
+    return (rto->srto_min != 0 ? rto->srto_min : now->srto_min) <=
+           (rto->srto_max != 0 ? rto->srto_max : now->srto_max);
 }
 
 static void apply_rto(struct sock *sock)
 {
-    const struct shared_values *from = options_shared(sock);
-    struct sctp_rtoinfo to = {
-        .srto_initial = from->rto_initial, .srto_max = from->rto_max, .srto_min = from->rto_min};
+    struct lx_rtoinfo to = options_shared(sock)->rto; /* usrsctp's struct is the same */
 
     if (to.srto_initial > to.srto_max)
         to.srto_initial = to.srto_max;
@@ -145,11 +143,6 @@ static bool get_association(struct sock *sock, union option_value *value)
     value->association.sasoc_peer_rwnd = from.sasoc_peer_rwnd;
     value->association.sasoc_local_rwnd = from.sasoc_local_rwnd;
     return true;
-}
-
-static void apply_init(struct sock *sock)
-{
-    tell(sock, SCTP_INITMSG, &sock->options.init, sizeof(sock->options.init));
 }
 
 static void apply_delivery_point(struct sock *sock)
@@ -273,13 +266,16 @@ static bool get_path(struct sock *sock, union option_value *value)
     return true;
 }
 
+static bool is_to_v4(const struct sock *sock)
+{
+    return sock->family == AF_INET || (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
+}
+
 /* Discovery of the path MTU stays off in usrsctp: the kernel does it, for our UDP. */
 void options_apply_mtu(struct sock *sock)
 {
     const struct path_values *path = options_path(sock);
-    bool v4 =
-        sock->family == AF_INET || (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
-    uint32_t overhead = v4 ? IPV4_OVERHEAD : IPV6_OVERHEAD;
+    uint32_t overhead = is_to_v4(sock) ? IPV4_OVERHEAD : IPV6_OVERHEAD;
     struct sctp_paddrparams to = {.spp_address = stack_peer(sock), .spp_flags = SPP_PMTUD_DISABLE};
 
     if (path->mtu == 0 || (path->flags & LX_SPP_PMTUD_ENABLE))
@@ -291,6 +287,7 @@ void options_apply_mtu(struct sock *sock)
 void options_apply_path(struct sock *sock)
 {
     const struct path_values *path = options_path(sock);
+    int tos = is_to_v4(sock) ? sock->options.tos : sock->options.traffic_class;
     struct sctp_paddrparams to = {.spp_address = stack_peer(sock),
                                   .spp_hbinterval = path->interval,
                                   .spp_pathmaxrxt = path->retransmissions,
@@ -301,7 +298,7 @@ void options_apply_path(struct sock *sock)
     to.spp_flags |= path->flags & LX_SPP_HB_ENABLE ? SPP_HB_ENABLE : SPP_HB_DISABLE;
     if (path->interval == 0)
         to.spp_flags |= SPP_HB_TIME_IS_ZERO;
-    to.spp_dscp = path->flags & LX_SPP_DSCP ? path->dscp : options_system_tos(sock);
+    to.spp_dscp = path->flags & LX_SPP_DSCP ? path->dscp : (uint8_t)(tos & 0xfc);
     tell(sock, SCTP_PEER_ADDR_PARAMS, &to, sizeof(to));
     options_apply_mtu(sock);
     sock->options.wishes.fragments = path->flags & LX_SPP_PMTUD_DISABLE;
@@ -509,13 +506,12 @@ static void fill_info(struct sock *sock, struct lx_paddrinfo *to)
 
     to->spinfo_assoc_id = (int32_t)status.sstat_assoc_id;
     show_peer(sock, (uint8_t *)to + offsetof(struct lx_paddrinfo, spinfo_address));
+    /* From here on usrsctp's struct is the same. */
+    memcpy((uint8_t *)to + offsetof(struct lx_paddrinfo, spinfo_state), &from->spinfo_state,
+           sizeof(*to) - offsetof(struct lx_paddrinfo, spinfo_state));
     to->spinfo_state = from->spinfo_state & SCTP_UNCONFIRMED ? LX_UNCONFIRMED
                        : from->spinfo_state == SCTP_ACTIVE   ? LX_ACTIVE
                                                              : LX_INACTIVE;
-    to->spinfo_cwnd = from->spinfo_cwnd;
-    to->spinfo_srtt = from->spinfo_srtt;
-    to->spinfo_rto = from->spinfo_rto;
-    to->spinfo_mtu = from->spinfo_mtu;
 }
 
 static bool get_info(struct sock *sock, union option_value *value)
@@ -611,16 +607,16 @@ static int get_events(const struct sock *sock, uint8_t *value, socklen_t *size)
 
 /* ---- the table */
 
-/* What is in Linux' struct, and where it is kept. */
+/* What is in Linux' struct, and where it is kept: members of one size. */
 struct field {
-    uint8_t at, size;
+    uint8_t at, size, count;
     uint16_t in;
     enum { ALWAYS, UNLESS_ZERO, NEVER } kept; /* NEVER: only given */
 };
 
 struct row {
     uint8_t name;
-    enum { READ_ONLY, EXACTLY, AT_LEAST, OR_INT /* exactly; or a bare int */ } sizes;
+    enum { READ_ONLY, EXACTLY, AT_LEAST } sizes;
     uint8_t size; /* of Linux' struct */
     enum {
         SOCKET, /* kept in struct socket_options */
@@ -631,9 +627,11 @@ struct row {
     } place;
     struct field fields[6]; /* up to one without a size */
     uint8_t address_at;     /* of PATH */
+    uint8_t old_size;       /* of the struct as it was once, or of an int in its place */
     bool write_only;
-    uint16_t limit; /* the highest number, if there is one; FLAG: zero or not; CHANGE: see there */
-    int stack_name; /* usrsctp has the same */
+    bool asks_first; /* whether AUTH is on, then about sizes */
+    uint16_t limit;  /* the highest number, if there is one; FLAG: zero or not; CHANGE: see there */
+    int stack_name;  /* usrsctp has the same */
     /* What fields do not say; false: EINVAL. */
     bool (*set)(struct sock *sock, const union option_value *value);
     bool (*get)(struct sock *sock, union option_value *value);
@@ -642,10 +640,12 @@ struct row {
 #define FLAG 1
 
 /* clang-format off */
+#define FIELDS(count, type, first, in, kept, when) \
+    {offsetof(struct type, first), sizeof(((struct type *)0)->first), count, offsetof(struct in, kept), when}
 #define FIELD(type, member, in, kept, when) \
-    {offsetof(struct type, member), sizeof(((struct type *)0)->member), offsetof(struct in, kept), when}
+    FIELDS(1, type, member, in, kept, when)
 #define NUMBER(member) \
-    4, SOCKET, {{0, 4, offsetof(struct socket_options, member), ALWAYS}}
+    4, SOCKET, {{0, 4, 1, offsetof(struct socket_options, member), ALWAYS}}
 #define VALUE(member) \
     8, SOCKET, {FIELD(lx_assoc_value, assoc_value, socket_options, member, ALWAYS)}
 #define SHARED_VALUE(member) \
@@ -657,22 +657,17 @@ struct row {
 
 static const struct row rows[] = {
     {LX_RTOINFO, EXACTLY, sizeof(struct lx_rtoinfo), SHARED, .apply = apply_rto, .fields = {
-        FIELD(lx_rtoinfo, srto_initial, shared_values, rto_initial, UNLESS_ZERO),
-        FIELD(lx_rtoinfo, srto_max, shared_values, rto_max, UNLESS_ZERO),
-        FIELD(lx_rtoinfo, srto_min, shared_values, rto_min, UNLESS_ZERO)}},
+        FIELDS(3, lx_rtoinfo, srto_initial, shared_values, rto.srto_initial, UNLESS_ZERO)}},
     {LX_ASSOCINFO, EXACTLY, sizeof(struct lx_assocparams), SHARED, .get = get_association, .apply = apply_association, .fields = {
         FIELD(lx_assocparams, sasoc_asocmaxrxt, shared_values, retransmissions, UNLESS_ZERO),
         FIELD(lx_assocparams, sasoc_cookie_life, shared_values, cookie_life, UNLESS_ZERO)}},
-    {LX_INITMSG, EXACTLY, STRUCT(lx_initmsg), .apply = apply_init, .fields = {
-        FIELD(lx_initmsg, sinit_num_ostreams, socket_options, init.sinit_num_ostreams, UNLESS_ZERO),
-        FIELD(lx_initmsg, sinit_max_instreams, socket_options, init.sinit_max_instreams, UNLESS_ZERO),
-        FIELD(lx_initmsg, sinit_max_attempts, socket_options, init.sinit_max_attempts, UNLESS_ZERO),
-        FIELD(lx_initmsg, sinit_max_init_timeo, socket_options, init.sinit_max_init_timeo, UNLESS_ZERO)}},
+    {LX_INITMSG, EXACTLY, STRUCT(lx_initmsg), .stack_name = SCTP_INITMSG, .fields = {
+        FIELDS(4, lx_initmsg, sinit_num_ostreams, socket_options, init, UNLESS_ZERO)}},
     {LX_NODELAY, AT_LEAST, NUMBER(nodelay), .limit = FLAG, .stack_name = SCTP_NODELAY},
     {LX_PRIMARY_ADDR, EXACTLY, STRUCT(lx_prim), .get = get_primary},
     {LX_ADAPTATION_LAYER, EXACTLY, NUMBER(adaptation), .stack_name = SCTP_ADAPTATION_LAYER},
     {LX_DISABLE_FRAGMENTS, AT_LEAST, NUMBER(no_fragments), .limit = FLAG, .stack_name = SCTP_DISABLE_FRAGMENTS},
-    {LX_PEER_ADDR_PARAMS, EXACTLY, ADDRESS(lx_paddrparams, spp_address), .set = set_path,
+    {LX_PEER_ADDR_PARAMS, EXACTLY, ADDRESS(lx_paddrparams, spp_address), .old_size = 152, .set = set_path,
      .get = get_path, .apply = options_apply_path, .fields = {
         FIELD(lx_paddrparams, spp_hbinterval, path_values, interval, NEVER),
         FIELD(lx_paddrparams, spp_pathmaxrxt, path_values, retransmissions, NEVER),
@@ -682,20 +677,18 @@ static const struct row rows[] = {
     {LX_DEFAULT_SEND_PARAM, EXACTLY, sizeof(struct lx_sndrcvinfo), SHARED, .apply = apply_send, .fields = {
         FIELD(lx_sndrcvinfo, sinfo_stream, shared_values, send.sinfo_stream, ALWAYS),
         FIELD(lx_sndrcvinfo, sinfo_flags, shared_values, send.sinfo_flags, ALWAYS),
-        FIELD(lx_sndrcvinfo, sinfo_ppid, shared_values, send.sinfo_ppid, ALWAYS),
-        FIELD(lx_sndrcvinfo, sinfo_context, shared_values, send.sinfo_context, ALWAYS),
-        FIELD(lx_sndrcvinfo, sinfo_timetolive, shared_values, send.sinfo_timetolive, ALWAYS)}},
+        FIELDS(3, lx_sndrcvinfo, sinfo_ppid, shared_values, send.sinfo_ppid, ALWAYS)}},
     {LX_I_WANT_MAPPED_V4_ADDR, AT_LEAST, NUMBER(mapped_v4), .limit = FLAG},
-    {LX_MAXSEG, OR_INT, SHARED_VALUE(max_segment), .stack_name = SCTP_MAXSEG, .get = get_segment},
+    {LX_MAXSEG, EXACTLY, SHARED_VALUE(max_segment), .old_size = 4, .stack_name = SCTP_MAXSEG, .get = get_segment},
     {LX_STATUS, READ_ONLY, STRUCT(lx_status), .get = get_status},
     {LX_GET_PEER_ADDR_INFO, READ_ONLY, STRUCT(lx_paddrinfo), .get = get_info},
-    {LX_DELAYED_SACK, EXACTLY, STRUCT(lx_sack_info), .set = set_sack, .get = get_sack, .apply = options_apply_path},
+    {LX_DELAYED_SACK, EXACTLY, STRUCT(lx_sack_info), .old_size = 8, .set = set_sack, .get = get_sack, .apply = options_apply_path},
     {LX_CONTEXT, EXACTLY, SHARED_VALUE(context), .stack_name = SCTP_CONTEXT},
     {LX_FRAGMENT_INTERLEAVE, EXACTLY, NUMBER(interleave), .limit = FLAG, .stack_name = SCTP_FRAGMENT_INTERLEAVE},
     {LX_PARTIAL_DELIVERY_POINT, EXACTLY, NUMBER(delivery_point), .apply = apply_delivery_point},
-    {LX_MAX_BURST, OR_INT, SHARED_VALUE(max_burst), .stack_name = SCTP_MAX_BURST},
-    {LX_AUTH_CHUNK, EXACTLY, 1, AUTH, .write_only = true, .stack_name = SCTP_AUTH_CHUNK},
-    {LX_HMAC_IDENT, AT_LEAST, 4, AUTH, .stack_name = SCTP_HMAC_IDENT},
+    {LX_MAX_BURST, EXACTLY, SHARED_VALUE(max_burst), .old_size = 4, .stack_name = SCTP_MAX_BURST},
+    {LX_AUTH_CHUNK, EXACTLY, 1, AUTH, .asks_first = true, .write_only = true, .stack_name = SCTP_AUTH_CHUNK},
+    {LX_HMAC_IDENT, AT_LEAST, 4, AUTH, .asks_first = true, .stack_name = SCTP_HMAC_IDENT},
     {LX_AUTH_KEY, AT_LEAST, 9, AUTH, .write_only = true, .stack_name = SCTP_AUTH_KEY},
     {LX_AUTH_ACTIVE_KEY, EXACTLY, 8, AUTH, .stack_name = SCTP_AUTH_ACTIVE_KEY},
     {LX_AUTH_DELETE_KEY, EXACTLY, 8, AUTH, .write_only = true, .stack_name = SCTP_AUTH_DELETE_KEY},
@@ -711,8 +704,7 @@ static const struct row rows[] = {
     {LX_DEFAULT_SNDINFO, EXACTLY, sizeof(struct lx_sndinfo), SHARED, .apply = apply_send, .fields = {
         FIELD(lx_sndinfo, snd_sid, shared_values, send.sinfo_stream, ALWAYS),
         FIELD(lx_sndinfo, snd_flags, shared_values, send.sinfo_flags, ALWAYS),
-        FIELD(lx_sndinfo, snd_ppid, shared_values, send.sinfo_ppid, ALWAYS),
-        FIELD(lx_sndinfo, snd_context, shared_values, send.sinfo_context, ALWAYS)}},
+        FIELDS(2, lx_sndinfo, snd_ppid, shared_values, send.sinfo_ppid, ALWAYS)}},
     {LX_AUTH_DEACTIVATE_KEY, EXACTLY, 8, AUTH, .write_only = true, .stack_name = SCTP_AUTH_DEACTIVATE_KEY},
     {LX_REUSE_PORT, AT_LEAST, NUMBER(sctp_reuse_port), .limit = FLAG},
     {LX_PEER_ADDR_THLDS_V2, AT_LEAST, ADDRESS(lx_paddrthlds_v2, spt_address), .apply = options_apply_path, .fields = {
@@ -752,7 +744,7 @@ _Static_assert(ROWS <= 64, "touched has a bit for each");
 static bool is_valid(struct sock *sock, const struct row *row, const union option_value *value)
 {
     switch (row->name) {
-    case LX_RTOINFO: return is_rto(options_shared(sock), &value->rto);
+    case LX_RTOINFO: return is_rto(&options_shared(sock)->rto, &value->rto);
     case LX_PRIMARY_ADDR:
         return names_peer(sock, value->bytes + offsetof(struct lx_prim, ssp_addr));
     case LX_DEFAULT_SEND_PARAM: return (value->sndrcv.sinfo_flags & ~SEND_FLAGS) == 0;
@@ -786,42 +778,24 @@ static int refuse(struct sock *sock, const struct row *row)
                : ENOPROTOOPT;
 }
 
-static bool asks_before_size(const struct row *row)
-{
-    return row->name == LX_AUTH_CHUNK || row->name == LX_HMAC_IDENT;
-}
-
-/* ---- set */
-
-/* The end of struct sctp_paddrparams as it was once. */
-#define OLD_PATH_SIZE ((offsetof(struct lx_paddrparams, spp_ipv6_flowlabel) + 3) & ~(size_t)3)
-
-/* Older forms of a struct, in the form of today. False: there is none of that size. */
-static bool take_old_form(const struct row *row, size_t size, union option_value *value)
-{
-    if (row->name == LX_DELAYED_SACK && size == sizeof(value->value)) {
-        value->sack.sack_freq = value->sack.sack_delay == 0;
-        return true;
-    }
-    return row->name == LX_PEER_ADDR_PARAMS && size == OLD_PATH_SIZE &&
-           (value->path.spp_flags & (LX_SPP_DSCP | LX_SPP_IPV6_FLOWLABEL)) == 0;
-}
-
-/* False: the size is none that it may have. */
+/* In the form of today. False: it is not as long as it has to be. */
 static bool take(const struct row *row, const void *from, size_t size, union option_value *value)
 {
     memset(value, 0, sizeof(*value));
     memcpy(value, from, size < sizeof(*value) ? size : sizeof(*value));
-    if (row->sizes == OR_INT && size == sizeof(int)) {
-        value->value = (struct lx_assoc_value){.assoc_value = value->number};
-        return true;
-    }
     if ((row->name == LX_AUTH_KEY && value->key.sca_keylength + sizeof(value->key) > size) ||
         (row->name == LX_RESET_STREAMS &&
          value->reset.srs_number_streams * sizeof(uint16_t) + sizeof(value->reset) > size))
         return false;
-    return size == row->size || (row->sizes == AT_LEAST && size > row->size) ||
-           take_old_form(row, size, value);
+    if (size == row->size || (row->sizes == AT_LEAST && size > row->size))
+        return true;
+    if (row->old_size == sizeof(int))
+        value->value = (struct lx_assoc_value){.assoc_value = value->number};
+    else if (row->name == LX_DELAYED_SACK)
+        value->sack.sack_freq = value->sack.sack_delay == 0;
+    else if (value->path.spp_flags & (LX_SPP_DSCP | LX_SPP_IPV6_FLOWLABEL))
+        return false;
+    return row->old_size != 0 && size == row->old_size;
 }
 
 /* Of those that are one number. */
@@ -830,53 +804,53 @@ static uint32_t *number_in(const struct row *row, union option_value *value)
     return row->size == sizeof(value->number) ? &value->number : &value->value.assoc_value;
 }
 
-/* Where fields are kept; NULL: there is no such path. */
-static void *find_place(struct sock *sock, const struct row *row, const union option_value *value)
+/* Where fields are kept; NULL with errno: there is no such path. */
+static char *find_place(struct sock *sock, const struct row *row, const union option_value *value)
 {
+    struct path_values *path;
+
     switch (row->place) {
-    case SHARED: return options_shared(sock);
-    case PATH: return find_path(sock, value->bytes + row->address_at);
-    default: return &sock->options;
+    case SHARED: return (char *)options_shared(sock);
+    case PATH:
+        path = find_path(sock, value->bytes + row->address_at);
+        errno =
+            row->name == LX_PEER_ADDR_THLDS || row->name == LX_PEER_ADDR_THLDS_V2 ? ENOENT : EINVAL;
+        return (char *)path;
+    default: return (char *)&sock->options;
     }
 }
 
-static int no_such_path(const struct row *row)
-{
-    bool other = row->name == LX_PEER_ADDR_THLDS || row->name == LX_PEER_ADDR_THLDS_V2;
-
-    return options_fail(other ? ENOENT : EINVAL);
-}
-
-static void keep_fields(const struct row *row, const union option_value *value, void *place)
+static void keep_fields(const struct row *row, const union option_value *value, char *place)
 {
     static const uint8_t zeros[4];
 
-    for (const struct field *field = row->fields; field->size > 0; field++) {
-        const uint8_t *from = value->bytes + field->at;
-        if (field->kept == ALWAYS ||
-            (field->kept == UNLESS_ZERO && memcmp(from, zeros, field->size) != 0))
-            memcpy((char *)place + field->in, from, field->size);
-    }
+    for (const struct field *field = row->fields; field->size > 0; field++)
+        for (size_t at = 0; at < field->count * field->size; at += field->size) {
+            const uint8_t *from = value->bytes + field->at + at;
+            if (field->kept == ALWAYS ||
+                (field->kept == UNLESS_ZERO && memcmp(from, zeros, field->size) != 0))
+                memcpy(place + field->in + at, from, field->size);
+        }
 }
 
 static void apply(struct sock *sock, const struct row *row)
 {
+    const struct field *field = &row->fields[0];
     uint32_t number;
 
     if (row->apply != NULL) {
         row->apply(sock);
+    } else if (row->stack_name != 0 && field->at == 0) {
+        tell(sock, row->stack_name, (char *)&sock->options + field->in, field->count * field->size);
     } else if (row->stack_name != 0) {
-        memcpy(&number, (char *)find_place(sock, row, NULL) + row->fields[0].in, sizeof(number));
-        if (row->size == sizeof(number))
-            tell(sock, row->stack_name, &number, sizeof(number));
-        else
-            tell_value(sock, row->stack_name, number);
+        memcpy(&number, find_place(sock, row, NULL) + field->in, sizeof(number));
+        tell_value(sock, row->stack_name, number);
     }
 }
 
 static int set_row(struct sock *sock, const struct row *row, union option_value *value)
 {
-    void *place;
+    char *place;
 
     if (!is_valid(sock, row, value))
         return options_fail(EINVAL);
@@ -884,10 +858,10 @@ static int set_row(struct sock *sock, const struct row *row, union option_value 
         *number_in(row, value) = *number_in(row, value) != 0;
     place = find_place(sock, row, value);
     if (place == NULL)
-        return no_such_path(row);
+        return -1;
     if (row->set != NULL && !row->set(sock, value))
         return options_fail(EINVAL);
-    for (; place != NULL; place = next_path(sock, place))
+    for (; place != NULL; place = (char *)next_path(sock, place))
         keep_fields(row, value, place);
     sock->options.touched |= UINT64_C(1) << (row - rows);
     apply(sock, row);
@@ -902,7 +876,7 @@ static int set(struct sock *sock, const struct row *row, const void *value, size
         return options_fail(ENOPROTOOPT);
     if (row->name == LX_REUSE_PORT && sock->port != 0)
         return options_fail(EFAULT); /* whatever its size */
-    if (asks_before_size(row) && !has_auth(sock))
+    if (row->asks_first && !has_auth(sock))
         return options_fail(EACCES);
     if (!take(row, value, size, &from))
         return options_fail(EINVAL);
@@ -959,10 +933,8 @@ static size_t given_size(const struct row *row, size_t room)
 {
     if (room >= row->size)
         return row->size;
-    if ((row->sizes == OR_INT && room == sizeof(int)) ||
-        (row->name == LX_DELAYED_SACK && room == sizeof(struct lx_assoc_value)))
-        return room;
-    return row->name == LX_PEER_ADDR_PARAMS && room >= OLD_PATH_SIZE ? OLD_PATH_SIZE : 0;
+    return room == row->old_size || (room > row->old_size && row->place == PATH) ? row->old_size
+                                                                                 : 0;
 }
 
 static int give(struct sock *sock, const struct row *row, union option_value *value)
@@ -970,9 +942,9 @@ static int give(struct sock *sock, const struct row *row, union option_value *va
     const char *place = find_place(sock, row, value);
 
     if (place == NULL)
-        return no_such_path(row);
+        return -1;
     for (const struct field *field = row->fields; field->size > 0; field++)
-        memcpy(value->bytes + field->at, place + field->in, field->size);
+        memcpy(value->bytes + field->at, place + field->in, field->count * field->size);
     if (place == (char *)&sock->options.path)
         show_peer(sock, value->bytes + row->address_at);
     if (row->place == SOCKET && row->limit == FLAG && row->size == sizeof(value->value))
@@ -982,12 +954,12 @@ static int give(struct sock *sock, const struct row *row, union option_value *va
 
 static int get(struct sock *sock, const struct row *row, void *value, socklen_t *size)
 {
-    union option_value to = {.number = 0};
+    union option_value to = {.bytes = {0}};
     size_t given = given_size(row, *size);
 
     if (row->write_only)
         return options_fail(row->place == AUTH ? EOPNOTSUPP : ENOPROTOOPT);
-    if (asks_before_size(row) && !has_auth(sock))
+    if (row->asks_first && !has_auth(sock))
         return options_fail(EACCES);
     if (given == 0)
         return options_fail(EINVAL);
@@ -1000,7 +972,7 @@ static int get(struct sock *sock, const struct row *row, void *value, socklen_t 
     memcpy(&to, value, given);
     if (give(sock, row, &to) == -1)
         return -1;
-    if (row->sizes == OR_INT && given == sizeof(int))
+    if (given == sizeof(int) && given < row->size)
         to.number = to.value.assoc_value;
     memcpy(value, &to, given);
     if (row->name != LX_MAX_BURST) /* which leaves the length as it was */

@@ -112,20 +112,6 @@ void options_free(struct sock *sock)
 
 /* ---- what the stack does for the program's socket */
 
-uint8_t options_system_tos(struct sock *sock)
-{
-    int tos = 0, fd = sock->options.kept == NULL ? -1 : open_stand_in(sock);
-    bool v4 =
-        sock->family == AF_INET || (sock->link != NULL && address_is_v4(&sock->link->remote.ip));
-    socklen_t size = sizeof(tos);
-
-    if (fd == -1)
-        return 0;
-    getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, &size);
-    close(fd);
-    return (uint8_t)(tos & 0xfc);
-}
-
 static bool anybody_wishes;
 
 void options_system_wish(void)
@@ -169,6 +155,8 @@ static const struct carried_out {
     {SOL_SOCKET, SO_TIMESTAMPNS, SO_TIMESTAMPNS, MEMBER(stamps)},
     {SOL_SOCKET, SO_TIMESTAMP_NEW, SO_TIMESTAMP_NEW, MEMBER(stamps)},
     {SOL_SOCKET, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPNS_NEW, MEMBER(stamps)},
+    {IPPROTO_IP, IP_TOS, IP_TOS, MEMBER(tos)},
+    {IPPROTO_IPV6, IPV6_TCLASS, IPV6_TCLASS, MEMBER(traffic_class)},
     {IPPROTO_IP, IP_TTL, IP_TTL, MEMBER(wishes.ttl)},
     {IPPROTO_IPV6, IPV6_UNICAST_HOPS, IPV6_UNICAST_HOPS, MEMBER(wishes.ttl)},
     {IPPROTO_IPV6, IPV6_V6ONLY, IPV6_V6ONLY, MEMBER(v6only)},

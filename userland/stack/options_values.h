@@ -22,8 +22,9 @@ struct path_values {
 };
 
 struct shared_values { /* by the socket and its association */
-    uint32_t rto_initial, rto_max, rto_min, cookie_life;
-    uint32_t context, max_burst, max_segment, stream_reset, scheduler, expose_failed, ecn;
+    struct lx_rtoinfo rto;
+    uint32_t cookie_life, context, max_burst, max_segment, stream_reset, scheduler, expose_failed,
+        ecn;
     struct lx_sndrcvinfo send;
     uint16_t retransmissions, events;
     struct path_values path;
@@ -44,7 +45,7 @@ struct socket_options {
     uint64_t touched;    /* rows of the table in options_sctp.c that were set */
 
     /* Those of other levels that the stack itself carries out, and all that have been set. */
-    int reuse_address, reuse_port, v6only;
+    int reuse_address, reuse_port, v6only, tos, traffic_class;
     int send_buffer, receive_buffer; /* as SO_SNDBUF and SO_RCVBUF report them */
     struct linger linger;
     struct timeval receive_timeout, send_timeout;
