@@ -16,6 +16,7 @@
 #ifndef USERLAND_PROTOCOL_H
 #define USERLAND_PROTOCOL_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+static inline int fail(int error)
+{
+    errno = error;
+    return -1;
+}
 
 #define PROTOCOL_STACK_FORMAT "sctp/%u/%u"
 #define PROTOCOL_SOCKET_FORMAT PROTOCOL_STACK_FORMAT "/%c/%016llx"

@@ -47,12 +47,6 @@ static inline int as_int(long result)
 
 /* ---- errors */
 
-static inline int fail(int error)
-{
-    errno = error;
-    return -1;
-}
-
 /* Closes a descriptor of ours, and fails with the error that there was before. */
 static inline int fail_and_close(int fd)
 {

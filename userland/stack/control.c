@@ -129,20 +129,15 @@ static int connect_socket(struct sock *sock, const struct request *request)
 {
     struct address address;
 
-    if (sock->record_watch.fd == -1) {
-        errno = sock->state == SOCKET_CONNECTED ? EISCONN : ESTALE;
-        return -1;
-    }
+    if (sock->record_watch.fd == -1)
+        return fail(sock->state == SOCKET_CONNECTED ? EISCONN : ESTALE);
     bool is_complete = address_read(&address, payload, request->size) == 0;
-    if (is_complete && (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING)) {
-        errno = EISCONN;
-        return -1;
-    }
+    if (is_complete && (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING))
+        return fail(EISCONN);
     if (sock_read_address(sock, payload, request->size, &address) == -1 ||
         sock_connect(sock, &address) == -1)
         return -1;
-    errno = EINPROGRESS;
-    return -1;
+    return fail(EINPROGRESS);
 }
 
 /* The UDP port can be somebody else's: errno cannot tell that from an SCTP port in use. */
@@ -166,10 +161,9 @@ static int await_association(struct sock *sock)
     sock_refresh(sock);
     if (sock->state == SOCKET_CONNECTED)
         return 0;
-    errno = sock->state == SOCKET_CONNECTING ? EINPROGRESS
-            : sock->error != 0               ? sock->error
-                                             : ECONNREFUSED;
-    return -1;
+    return fail(sock->state == SOCKET_CONNECTING ? EINPROGRESS
+                : sock->error != 0               ? sock->error
+                                                 : ECONNREFUSED);
 }
 
 static int await_record(const struct sock *sock)
@@ -197,10 +191,8 @@ static int tell_name(struct sock *sock)
 static int tell_peer(struct sock *sock)
 {
     sock_refresh(sock);
-    if (sock->state != SOCKET_CONNECTED) {
-        errno = ENOTCONN;
-        return -1;
-    }
+    if (sock->state != SOCKET_CONNECTED)
+        return fail(ENOTCONN);
     struct address peer = sock_peer(sock);
     answer_address(sock, &peer);
     return 0;
@@ -238,10 +230,8 @@ static int set_up_by_send(struct sock *sock, const struct request *request,
             return -1;
     }
     if (options_stack_get(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == 0 &&
-        request->stream >= init.sinit_num_ostreams) {
-        errno = EINVAL;
-        return -1;
-    }
+        request->stream >= init.sinit_num_ostreams)
+        return fail(EINVAL);
     sock->send_is_due = sock_connect(sock, to) == 0;
     return sock->send_is_due ? 0 : -1;
 }
@@ -251,22 +241,17 @@ static int may_send_to(struct sock *sock, const struct request *request)
 {
     struct address to;
 
-    if (sock->state == SOCKET_CLOSED && sock->was_connected) {
-        errno = EPIPE;
-        return -1;
-    }
+    if (sock->state == SOCKET_CLOSED && sock->was_connected)
+        return fail(EPIPE);
     if (sock_read_address(sock, payload, request->size, &to) == -1)
         return -1;
-    if (address_is_any(&to.ip)) {
-        errno = EINVAL;
-        return -1;
-    }
+    if (address_is_any(&to.ip))
+        return fail(EINVAL);
     struct address peer = sock_peer(sock);
     bool to_peer = sock->link != NULL && to.port == peer.port && address_same_ip(&to, &peer);
     if (sock->state == SOCKET_CONNECTED && (!to_peer || sock_association_state(sock) < 0)) {
         /* Whoever has done nothing with it since accept takes the end for an earlier one. */
-        errno = to_peer && sock->listener_id != 0 && !sock->is_used ? EPIPE : EADDRNOTAVAIL;
-        return -1;
+        return fail(to_peer && sock->listener_id != 0 && !sock->is_used ? EPIPE : EADDRNOTAVAIL);
     }
     if (sock->state == SOCKET_CONNECTED || (sock->state == SOCKET_CONNECTING && to_peer))
         return 0;
@@ -317,16 +302,13 @@ static int may_receive(struct sock *sock, const struct request *request)
         reply.value = 1;
         return 0;
     }
-    if (sock->state == SOCKET_LISTENING) {
-        errno = ENOTCONN;
-        return -1;
-    }
+    if (sock->state == SOCKET_LISTENING)
+        return fail(ENOTCONN);
     if (sock->error != 0)
         return fail_with_error(sock, 0);
     if (sock->shut_read || (sock->was_connected && sock->peer_ended))
         return 0;
-    errno = blocks ? ENOTCONN : EAGAIN;
-    return -1;
+    return fail(blocks ? ENOTCONN : EAGAIN);
 }
 
 /* ---- the end, and a new beginning */
@@ -338,18 +320,15 @@ static int linger(struct sock *sock)
         transfer_records(&sock->record_watch, EPOLLIN | EPOLLHUP);
     if (!sock->closed || sock->linger_until_ns == 0)
         return 0;
-    errno = EINPROGRESS;
-    return -1;
+    return fail(EINPROGRESS);
 }
 
 static int replace(struct sock *sock, const struct request *request)
 {
     struct sock *old = sock_find(request->other);
 
-    if (old == NULL || old->record_watch.fd != -1) {
-        errno = EINVAL;
-        return -1;
-    }
+    if (old == NULL || old->record_watch.fd != -1)
+        return fail(EINVAL);
     sock_replace(old, sock);
     return 0;
 }

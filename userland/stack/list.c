@@ -60,8 +60,7 @@ int list_sockets(int fd)
 
     if (file == NULL) {
         close(fd);
-        errno = EINVAL;
-        return -1;
+        return fail(EINVAL);
     }
     for (struct sock *sock = sock_first(); sock != NULL; sock = sock->next) {
         struct address name = sock_name(sock), peer = sock_peer(sock);

@@ -1,14 +1,8 @@
 /* Options, level by level; and their life: with a new usrsctp socket, an association, an accepted
  * socket. */
 #include "options.h"
-#include <errno.h>
+#include "../protocol.h"
 #include <stddef.h>
-
-int options_fail(int error)
-{
-    errno = error;
-    return -1;
-}
 
 static bool is_system(int level)
 {
@@ -21,7 +15,7 @@ int options_set(struct sock *sock, int level, int name, const void *value, size_
         return options_sctp_set(sock, name, value, size);
     if (is_system(level))
         return options_system_set(sock, level, name, value, (socklen_t)size);
-    return options_fail(ENOPROTOOPT);
+    return fail(ENOPROTOOPT);
 }
 
 int options_get(struct sock *sock, int level, int name, void *value, socklen_t *size)
@@ -30,13 +24,13 @@ int options_get(struct sock *sock, int level, int name, void *value, socklen_t *
         return options_sctp_get(sock, name, value, size);
     if (is_system(level))
         return options_system_get(sock, level, name, value, size);
-    return options_fail(sock->family == AF_INET ? EOPNOTSUPP : ENOPROTOOPT);
+    return fail(sock->family == AF_INET ? EOPNOTSUPP : ENOPROTOOPT);
 }
 
 int options_stack_set(struct sock *sock, int level, int name, const void *value, size_t size)
 {
     if (sock->so == NULL)
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     return usrsctp_setsockopt(sock->so, level, name, value, (socklen_t)size);
 }
 
@@ -45,7 +39,7 @@ int options_stack_get(struct sock *sock, int level, int name, void *value, size_
     socklen_t room = (socklen_t)size;
 
     if (sock->so == NULL)
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     return usrsctp_getsockopt(sock->so, level, name, value, &room);
 }
 

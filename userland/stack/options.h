@@ -34,7 +34,6 @@ const struct wire_wishes *options_wishes(const struct link *link, uint16_t port,
 /* ---- between the files of the options */
 
 /* options.c */
-int options_fail(int error);                /* sets errno; -1 */
 bool options_associated(struct sock *sock); /* for Linux: sctp_id2assoc finds one */
 /* The association's if there is one, else the socket's. */
 struct shared_values *options_shared(struct sock *sock);

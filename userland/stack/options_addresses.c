@@ -21,7 +21,7 @@ static int list_address(const struct sock *sock, struct address address, struct 
     size_t size = sock_write_address(sock, &address, &written);
 
     if (size > list->room)
-        return options_fail(ENOMEM);
+        return fail(ENOMEM);
     memcpy(list->at, &written, size);
     list->at += size;
     list->room -= size;
@@ -71,12 +71,12 @@ int options_get_addresses(struct sock *sock, int name, void *value, socklen_t *s
     bool local = name == LX_GET_LOCAL_ADDRS;
 
     if (*size < sizeof(head))
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     memcpy(&head, value, sizeof(head));
     struct address_list list = {.at = (uint8_t *)value + sizeof(head),
                                 .room = *size - sizeof(head)};
     if ((!local || head.assoc_id != 0) && !options_associated(sock))
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     if ((local ? list_local(sock, head.assoc_id != 0, &list)
                : list_address(sock, sock_peer(sock), &list)) == -1)
         return -1;
@@ -100,12 +100,12 @@ static int parse_packed(const struct sock *sock, const uint8_t *at, size_t size)
     while (at < end) {
         size_t left = (size_t)(end - at);
         if (left < sizeof(family) || sock_read_address(sock, at, left, &parsed[count]) == -1)
-            return options_fail(EINVAL);
+            return fail(EINVAL);
         memcpy(&family, at, sizeof(family));
         at += family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
         count++;
     }
-    return count == 0 ? options_fail(EINVAL) : count;
+    return count == 0 ? fail(EINVAL) : count;
 }
 
 int options_bindx(struct sock *sock, int name, const void *value, size_t size)
@@ -124,14 +124,14 @@ int options_connectx(struct sock *sock, const void *value, size_t size)
     int result = -1;
 
     if (size < sizeof(sa_family_t))
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     if (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING)
-        return options_fail(EISCONN);
+        return fail(EISCONN);
     int count = parse_packed(sock, value, size);
     for (int i = 0; i < count; i++) {
         result = sock_connect(sock, &parsed[i]);
         if (result == 0 || (errno != ENETUNREACH && errno != EHOSTUNREACH))
             break;
     }
-    return result == -1 ? -1 : options_fail(EINPROGRESS);
+    return result == -1 ? -1 : fail(EINPROGRESS);
 }

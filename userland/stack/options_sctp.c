@@ -7,6 +7,7 @@
  * What a program sets is kept, and usrsctp is told. Linux has accepted it by then, so there are no
  * errors: what usrsctp refuses, it does as near to it as it can.
  */
+#include "../protocol.h"
 #include "notify.h"
 #include "options.h"
 #include <errno.h>
@@ -585,7 +586,7 @@ static int set_events(struct sock *sock, const uint8_t *value, size_t size)
     uint16_t events = sock->options.socket.events;
 
     if (size > sizeof(struct lx_event_subscribe))
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     for (unsigned i = 0; i < size; i++)
         events = (uint16_t)(value[i] ? events | 1u << i : events & ~(1u << i));
     sock->options.socket.events = options_shared(sock)->events = events;
@@ -597,7 +598,7 @@ static int set_events(struct sock *sock, const uint8_t *value, size_t size)
 static int get_events(const struct sock *sock, uint8_t *value, socklen_t *size)
 {
     if (*size == 0)
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     if (*size > sizeof(struct lx_event_subscribe))
         *size = sizeof(struct lx_event_subscribe);
     for (unsigned i = 0; i < *size; i++)
@@ -853,14 +854,14 @@ static int set_row(struct sock *sock, const struct row *row, union option_value 
     char *place;
 
     if (!is_valid(sock, row, value))
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     if (row->limit == FLAG)
         *number_in(row, value) = *number_in(row, value) != 0;
     place = find_place(sock, row, value);
     if (place == NULL)
         return -1;
     if (row->set != NULL && !row->set(sock, value))
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     for (; place != NULL; place = (char *)next_path(sock, place))
         keep_fields(row, value, place);
     sock->options.touched |= UINT64_C(1) << (row - rows);
@@ -873,17 +874,17 @@ static int set(struct sock *sock, const struct row *row, const void *value, size
     union option_value from;
 
     if (row->sizes == READ_ONLY)
-        return options_fail(ENOPROTOOPT);
+        return fail(ENOPROTOOPT);
     if (row->name == LX_REUSE_PORT && sock->port != 0)
-        return options_fail(EFAULT); /* whatever its size */
+        return fail(EFAULT); /* whatever its size */
     if (row->asks_first && !has_auth(sock))
-        return options_fail(EACCES);
+        return fail(EACCES);
     if (!take(row, value, size, &from))
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     if (row->place != AUTH && row->place != CHANGE)
         return set_row(sock, row, &from);
     int error = refuse(sock, row);
-    return error != 0 ? options_fail(error)
+    return error != 0 ? fail(error)
                       : options_stack_set(sock, IPPROTO_SCTP, row->stack_name, value, size);
 }
 
@@ -916,13 +917,12 @@ int options_sctp_set(struct sock *sock, int name, const void *value, size_t size
     case LX_SOCKOPT_BINDX_REM: return options_bindx(sock, name, value, size);
     case LX_SOCKOPT_CONNECTX_OLD:
     case LX_SOCKOPT_CONNECTX: return options_connectx(sock, value, size);
-    case LX_AUTOCLOSE: /* has no meaning with one association per socket */
-        return options_fail(EOPNOTSUPP);
+    case LX_AUTOCLOSE: /* has no meaning with one association per socket */ return fail(EOPNOTSUPP);
     case LX_SET_PEER_PRIMARY_ADDR: /* nor has this one */
-        return options_fail(sock->options.asconf && !options_associated(sock) ? EINVAL : EPERM);
+        return fail(sock->options.asconf && !options_associated(sock) ? EINVAL : EPERM);
     case LX_INTERLEAVING_SUPPORTED: /* net.sctp.intl_enable is off */
-        return options_fail(size < sizeof(struct lx_assoc_value) ? EINVAL : EPERM);
-    default: return options_fail(ENOPROTOOPT);
+        return fail(size < sizeof(struct lx_assoc_value) ? EINVAL : EPERM);
+    default: return fail(ENOPROTOOPT);
     }
 }
 
@@ -949,7 +949,7 @@ static int give(struct sock *sock, const struct row *row, union option_value *va
         show_peer(sock, value->bytes + row->address_at);
     if (row->place == SOCKET && row->limit == FLAG && row->size == sizeof(value->value))
         value->value.assoc_value = has_agreed(sock, row->stack_name, value->value.assoc_value);
-    return row->get == NULL || row->get(sock, value) ? 0 : options_fail(EINVAL);
+    return row->get == NULL || row->get(sock, value) ? 0 : fail(EINVAL);
 }
 
 static int get(struct sock *sock, const struct row *row, void *value, socklen_t *size)
@@ -958,15 +958,15 @@ static int get(struct sock *sock, const struct row *row, void *value, socklen_t 
     size_t given = given_size(row, *size);
 
     if (row->write_only)
-        return options_fail(row->place == AUTH ? EOPNOTSUPP : ENOPROTOOPT);
+        return fail(row->place == AUTH ? EOPNOTSUPP : ENOPROTOOPT);
     if (row->asks_first && !has_auth(sock))
-        return options_fail(EACCES);
+        return fail(EACCES);
     if (given == 0)
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     if (row->place == AUTH) {
         int error = refuse(sock, row);
         return error != 0 || sock->so == NULL
-                   ? options_fail(error != 0 ? error : EINVAL)
+                   ? fail(error != 0 ? error : EINVAL)
                    : usrsctp_getsockopt(sock->so, IPPROTO_SCTP, row->stack_name, value, size);
     }
     memcpy(&to, value, given);
@@ -986,7 +986,7 @@ static int give_zeros(void *value, socklen_t *size, size_t least, size_t most)
     const size_t id = sizeof(int32_t);
 
     if (*size < least)
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     if (*size > most)
         *size = (socklen_t)most;
     memset((char *)value + id, 0, *size - id);
@@ -1006,13 +1006,13 @@ int options_sctp_get(struct sock *sock, int name, void *value, socklen_t *size)
     case LX_GET_LOCAL_ADDRS: return options_get_addresses(sock, name, value, size);
     case LX_GET_ASSOC_STATS: /* usrsctp does not count */
         return options_associated(sock) ? give_zeros(value, size, id, sizeof(struct lx_assoc_stats))
-                                        : options_fail(EINVAL);
+                                        : fail(EINVAL);
     case LX_INTERLEAVING_SUPPORTED: return give_zeros(value, size, pair, pair);
     case LX_SOCKOPT_PEELOFF:
-    case LX_SOCKOPT_PEELOFF_FLAGS: return options_fail(EINVAL);
+    case LX_SOCKOPT_PEELOFF_FLAGS: return fail(EINVAL);
     case LX_AUTOCLOSE:
     case LX_GET_ASSOC_NUMBER:
-    case LX_GET_ASSOC_ID_LIST: return options_fail(EOPNOTSUPP);
-    default: return options_fail(ENOPROTOOPT);
+    case LX_GET_ASSOC_ID_LIST: return fail(EOPNOTSUPP);
+    default: return fail(ENOPROTOOPT);
     }
 }

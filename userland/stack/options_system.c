@@ -4,6 +4,7 @@
  * so far; what concerns packets is then done to ours. In the few places where SCTP differs from
  * TCP, or has a state that the stand-in has not, the answer is given here.
  */
+#include "../protocol.h"
 #include "options.h"
 #include "ports.h"
 #include <errno.h>
@@ -206,7 +207,7 @@ int options_system_set(struct sock *sock, int level, int name, const void *value
     int error = refuse(sock, level, name, value, size), fd = -1;
 
     if (error != 0)
-        return options_fail(error);
+        return fail(error);
     fd = open_stand_in(sock);
     if (fd == -1)
         return -1;
@@ -241,9 +242,9 @@ static int get_peer_name(struct sock *sock, void *value, socklen_t *size)
     struct address peer = sock_peer(sock);
 
     if (sock->link == NULL)
-        return options_fail(ENOTCONN);
+        return fail(ENOTCONN);
     if (sock_write_address(sock, &peer, &address) < *size)
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     memcpy(value, &address, *size);
     return 0;
 }
@@ -256,10 +257,10 @@ static int get_mtu(struct sock *sock, int name, void *value, socklen_t *size)
     struct ip6_mtuinfo info = {.ip6m_mtu = 0};
 
     if (name == IPV6_PATHMTU && *size < sizeof(info))
-        return options_fail(EINVAL);
+        return fail(EINVAL);
     if (sock->options.accepted || sock->link == NULL ||
         wire_route(&sock->link->remote, &local, &mtu) == -1)
-        return options_fail(ENOTCONN);
+        return fail(ENOTCONN);
     if (address_is_v4(&sock->link->remote.ip) && mtu > IP_MAXPACKET)
         mtu = IP_MAXPACKET;
     info.ip6m_mtu = mtu;
@@ -285,7 +286,7 @@ static int get_of_socket(struct sock *sock, int name, void *value, socklen_t *si
     case SO_SNDBUF: number = sock->options.send_buffer; break;
     case SO_RCVBUF: number = sock->options.receive_buffer; break;
     case SO_PEERNAME: return get_peer_name(sock, value, size);
-    case SO_PEEK_OFF: return options_fail(EOPNOTSUPP);
+    case SO_PEEK_OFF: return fail(EOPNOTSUPP);
     default: return get_from_stand_in(sock, SOL_SOCKET, name, value, size);
     }
     return give(&number, sizeof(number), value, size);
@@ -297,7 +298,7 @@ int options_system_get(struct sock *sock, int level, int name, void *value, sock
 
     if (is_unknown(sock->family, level, name) || (v4 && name == IP_ROUTER_ALERT) ||
         (v6 && (name == IPV6_ADDRFORM || name == IPV6_ROUTER_ALERT)))
-        return options_fail(ENOPROTOOPT);
+        return fail(ENOPROTOOPT);
     if ((v4 && name == IP_MTU) || (v6 && (name == IPV6_MTU || name == IPV6_PATHMTU)))
         return get_mtu(sock, name, value, size);
     return level == SOL_SOCKET ? get_of_socket(sock, name, value, size)

@@ -1,5 +1,6 @@
 /* Who is bound to what. See ports.h. */
 #include "ports.h"
+#include "../protocol.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +11,6 @@ static struct {
     LIST_HEAD(, sock) bound;
     struct sock *answering; /* of those that listen, the one that usrsctp takes for the listener */
 } ports[UINT16_MAX + 1];
-
-static int fail(int error)
-{
-    errno = error;
-    return -1;
-}
 
 /* ---- which sockets get in each other's way */
 

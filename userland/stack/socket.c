@@ -531,10 +531,8 @@ int sock_listen(struct sock *sock, int backlog)
 {
     bool is_closed = sock->state == SOCKET_CLOSED, is_listening = sock->state == SOCKET_LISTENING;
 
-    if ((!is_closed && !is_listening) || sock->listens_for_good || (is_closed && backlog == 0)) {
-        errno = EINVAL;
-        return -1;
-    }
+    if ((!is_closed && !is_listening) || sock->listens_for_good || (is_closed && backlog == 0))
+        return fail(EINVAL);
     if (backlog == 0)
         return stop_listening(sock);
     sock->backlog = backlog < 0 || backlog > SOMAXCONN ? SOMAXCONN : (unsigned)backlog;
@@ -571,10 +569,8 @@ static int choose_link(struct sock *sock, const struct address *peer)
         local = sock->addresses[0];
     local.port = 0;
     struct link *link = wire_link(&remote, &local, WIRE_CONNECT);
-    if (link == NULL) {
-        errno = ENOBUFS;
-        return -1;
-    }
+    if (link == NULL)
+        return fail(ENOBUFS);
     link->users++;
     sock->link = link;
     sock->peer_port = peer->port;
@@ -658,15 +654,13 @@ int sock_connect(struct sock *sock, const struct address *peer)
         return -1;
     if (peer->port == 0) { /* nobody can be there */
         fail_connect(sock, ECONNREFUSED);
-        errno = ECONNREFUSED;
-        return -1;
+        return fail(ECONNREFUSED);
     }
     if (start_connecting(sock, peer) == 0)
         return 0;
     int error = errno;
     discard_stack_socket(sock, true);
-    errno = error;
-    return -1;
+    return fail(error);
 }
 
 /* ---- the end */
@@ -768,8 +762,7 @@ static int shutdown_unconnected(struct sock *sock, int how)
         if (how == SHUT_WR)
             return 0;
         sock->listens_for_good = true;
-        errno = EOPNOTSUPP;
-        return -1;
+        return fail(EOPNOTSUPP);
     }
     if (sock->state == SOCKET_CLOSED) {
         sock->shut_read |= how != SHUT_WR;
@@ -779,8 +772,7 @@ static int shutdown_unconnected(struct sock *sock, int how)
                                             : how == SHUT_WR ? SHUT_RD
                                                              : how);
     }
-    errno = ENOTCONN;
-    return -1;
+    return fail(ENOTCONN);
 }
 
 /* SHUT_WR sends SHUTDOWN once all data is out; reading goes on until the peer's end. The program's
@@ -788,10 +780,8 @@ static int shutdown_unconnected(struct sock *sock, int how)
  * succeeds, too. */
 int sock_shutdown(struct sock *sock, int how)
 {
-    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) {
-        errno = EINVAL;
-        return -1;
-    }
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+        return fail(EINVAL);
     sock_refresh(sock);
     if (sock->state != SOCKET_CONNECTED)
         return shutdown_unconnected(sock, how);

@@ -459,10 +459,8 @@ static int move_to_program(struct sock *sock)
 {
     for (;;) {
         size_t size;
-        if (!flush_to_program(sock)) {
-            errno = EAGAIN;
-            return -1;
-        }
+        if (!flush_to_program(sock))
+            return fail(EAGAIN);
         struct received received = receive_message(sock, &size);
         int error = errno;
         struct record_head head = make_head(sock, &received);
