@@ -51,8 +51,8 @@ static int send_connection(const struct sock *listener, const struct sock *sock,
 /* Those that are pending, in their order, until the kernel has no more room. */
 static void offer(struct sock *listener)
 {
-    while (listener->pending != NULL) {
-        struct sock *sock = listener->pending;
+    while (!STAILQ_EMPTY(&listener->pending)) {
+        struct sock *sock = STAILQ_FIRST(&listener->pending);
         unsigned before = queued_size(listener);
         if (send_connection(listener, sock, sock->pending_fd) == -1 &&
             (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS)) {
@@ -61,9 +61,7 @@ static void offer(struct sock *listener)
         }
         if (listener->offered_size == 0)
             listener->offered_size = queued_size(listener) - before;
-        listener->pending = sock->pending_next;
-        if (listener->pending == NULL)
-            listener->pending_end = &listener->pending;
+        STAILQ_REMOVE_HEAD(&listener->pending, next_pending);
         listener->pending_count--;
         sock->offer = listener->offered_count++;
         close(sock->pending_fd);
@@ -75,9 +73,7 @@ static void append(struct sock *listener, struct sock *sock, int fd)
 {
     sock->listener_id = listener->id;
     sock->pending_fd = fd;
-    sock->pending_next = NULL;
-    *listener->pending_end = sock;
-    listener->pending_end = &sock->pending_next;
+    STAILQ_INSERT_TAIL(&listener->pending, sock, next_pending);
     listener->pending_count++;
 }
 
@@ -101,11 +97,12 @@ void accept_connections(struct sock *listener)
 
 void accept_forget(struct sock *listener)
 {
-    for (struct sock *sock = listener->pending; sock != NULL; sock = sock->pending_next) {
+    struct sock *sock;
+
+    STAILQ_FOREACH(sock, &listener->pending, next_pending) {
         close(sock->pending_fd);
         sock->pending_fd = -1;
     }
-    listener->pending = NULL;
-    listener->pending_end = &listener->pending;
+    STAILQ_INIT(&listener->pending);
     listener->pending_count = 0;
 }

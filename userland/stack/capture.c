@@ -1,5 +1,6 @@
 /* A capture in pcapng (draft-ietf-opsawg-pcapng). See capture.h. */
 #include "capture.h"
+#include "loop.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -94,23 +95,14 @@ static bool is_captured_to(const struct stat *file)
 int capture_to(int fd)
 {
     struct capture new = {.fd = fd};
-    int error = 0;
 
-    if (fstat(fd, &new.file) == 0 && is_captured_to(&new.file)) {
-        close(fd);
-        return 0;
-    }
-    if (capture_count == FILES)
-        error = EMFILE;
-    else if (start_capture(&new) < 0)
-        error = errno;
-    if (error == 0) {
-        captures[capture_count++] = new;
-        return 0;
-    }
-    close(fd);
-    errno = error;
-    return -1;
+    if (fstat(fd, &new.file) == 0 && is_captured_to(&new.file))
+        return loop_close(fd, 0);
+    errno = EMFILE;
+    if (capture_count == FILES || start_capture(&new) < 0)
+        return loop_close(fd, -1);
+    captures[capture_count++] = new;
+    return 0;
 }
 
 /* ---- packets */

@@ -56,13 +56,14 @@ static const char *print_address(const struct address *address, char *text)
 int list_sockets(int fd)
 {
     char local[ADDRESS_TEXT], remote[ADDRESS_TEXT];
+    struct sock *sock;
     FILE *file = fcntl(fd, F_GET_SEALS) == -1 ? NULL : fdopen(fd, "w");
 
     if (file == NULL) {
         close(fd);
         return fail(EINVAL);
     }
-    for (struct sock *sock = sock_first(); sock != NULL; sock = sock->next) {
+    LIST_FOREACH(sock, sock_all(), others) {
         struct address name = sock_name(sock), peer = sock_peer(sock);
         fprintf(file, "%-17s %6d %6d %22s %22s\n", state_name(sock), count_bytes(sock, SIOCOUTQ),
                 count_bytes(sock, SIOCINQ), print_address(&name, local),

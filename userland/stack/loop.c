@@ -1,8 +1,10 @@
 /* The one event loop, on epoll(7). */
 #include "loop.h"
+#include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define EVENTS 64
 #define LOOK_AGAIN_NS 50000u
@@ -65,6 +67,15 @@ void loop_forget(struct watch *watch)
     for (int i = event_next; i < event_count; i++)
         if (events[i].data.ptr == watch)
             events[i].data.ptr = NULL;
+}
+
+int loop_close(int fd, int result)
+{
+    int error = errno;
+
+    close(fd);
+    errno = error;
+    return result;
 }
 
 void loop_free_later(struct watch *watch)

@@ -24,6 +24,9 @@ void loop_expect(struct watch *watch);
  * reach it any more. */
 void loop_forget(struct watch *watch);
 
+/* Returns result, with errno as it was. */
+int loop_close(int fd, int result);
+
 /* Frees what begins with that watch at the end of the round: a function further up the call stack
  * may still use it. */
 void loop_free_later(struct watch *watch);

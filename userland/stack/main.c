@@ -89,10 +89,9 @@ static void handle_handshake(struct link *link, uint16_t port, uint16_t peer_por
  * very host, that is the end. */
 static void handle_refusal(const struct address *remote)
 {
-    struct sock *next;
+    struct sock *sock;
 
-    for (struct sock *sock = sock_first(); sock != NULL; sock = next) {
-        next = sock->next;
+    LIST_FOREACH(sock, sock_all(), others) {
         const struct link *link = sock->link;
         if (link == NULL || link->remote.port != remote->port ||
             !address_same_ip(&link->remote, remote) || !sock_has_association(sock))

@@ -68,15 +68,6 @@ static int open_stand_in(const struct sock *sock)
     return fd;
 }
 
-static int close_stand_in(int fd, int result)
-{
-    int error = errno;
-
-    close(fd);
-    errno = error;
-    return result;
-}
-
 static int keep(struct sock *sock, int level, int name, const void *value, socklen_t size)
 {
     struct kept **at = &sock->options.kept, *fresh = malloc(sizeof(*fresh) + size);
@@ -213,9 +204,9 @@ int options_system_set(struct sock *sock, int level, int name, const void *value
         return -1;
     if (setsockopt(fd, level, name, value, size) == -1 ||
         keep(sock, level, name, value, size) == -1)
-        return close_stand_in(fd, -1);
+        return loop_close(fd, -1);
     carry_out(sock, fd, level, name);
-    return close_stand_in(fd, 0);
+    return loop_close(fd, 0);
 }
 
 /* ---- get */
@@ -272,7 +263,7 @@ static int get_from_stand_in(struct sock *sock, int level, int name, void *value
 {
     int fd = open_stand_in(sock);
 
-    return fd == -1 ? -1 : close_stand_in(fd, getsockopt(fd, level, name, value, size));
+    return fd == -1 ? -1 : loop_close(fd, getsockopt(fd, level, name, value, size));
 }
 
 static int get_of_socket(struct sock *sock, int name, void *value, socklen_t *size)

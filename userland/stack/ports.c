@@ -50,8 +50,9 @@ static bool reuses_address(const struct sock *sock)
  * one does not listen; or no common address. */
 static bool port_free(const struct sock *sock, uint16_t port)
 {
-    for (const struct sock *other = LIST_FIRST(&ports[port].bound); other != NULL;
-         other = LIST_NEXT(other, same_port)) {
+    const struct sock *other;
+
+    LIST_FOREACH(other, &ports[port].bound, same_port) {
         bool shares =
             (sock->options.reuse_port && other->options.reuse_port) ||
             (reuses_address(sock) && reuses_address(other) && other->state != SOCKET_LISTENING);
@@ -111,10 +112,8 @@ static int ask_kernel(const struct address *address)
     int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    int result = bind(fd, (struct sockaddr *)&name, size);
-    int error = errno;
-    close(fd);
-    return result < 0 && error != EADDRINUSE ? fail(error) : 0;
+    int result = loop_close(fd, bind(fd, (struct sockaddr *)&name, size));
+    return result < 0 && errno != EADDRINUSE ? -1 : 0;
 }
 
 /* A port that nobody has, from the range that the kernel uses, or 0. Not one whose last association
@@ -253,18 +252,20 @@ int ports_remove(struct sock *sock, const struct address *addresses, unsigned co
 
 struct sock *ports_find_listener(uint16_t port, const struct address *local)
 {
-    struct sock *sock = LIST_FIRST(&ports[port].bound);
+    struct sock *sock;
 
-    while (sock != NULL && (sock->state != SOCKET_LISTENING || !covers_any(sock, local, 1)))
-        sock = LIST_NEXT(sock, same_port);
+    LIST_FOREACH(sock, &ports[port].bound, same_port)
+        if (sock->state == SOCKET_LISTENING && covers_any(sock, local, 1))
+            break;
     return sock;
 }
 
 struct sock *ports_find(uint16_t port, const struct link *link, uint16_t peer_port)
 {
-    struct sock *sock = LIST_FIRST(&ports[port].bound);
+    struct sock *sock;
 
-    while (sock != NULL && (sock->link != link || sock->peer_port != peer_port))
-        sock = LIST_NEXT(sock, same_port);
+    LIST_FOREACH(sock, &ports[port].bound, same_port)
+        if (sock->link == link && sock->peer_port == peer_port)
+            break;
     return sock;
 }

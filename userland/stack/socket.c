@@ -20,7 +20,7 @@
 #define ID_BUCKETS 4096
 
 static struct sock_handlers upper;
-static struct sock *all, *changed, *by_id[ID_BUCKETS];
+static struct sock_list all, changed, by_id[ID_BUCKETS];
 static unsigned count;
 static uid_t user;
 
@@ -40,25 +40,21 @@ unsigned sock_count(void)
     return count;
 }
 
-struct sock *sock_first(void)
+struct sock_list *sock_all(void)
 {
-    return all;
+    return &all;
 }
 
 /* ---- birth */
 
-static struct sock **id_bucket(uint64_t id)
-{
-    return &by_id[id % ID_BUCKETS];
-}
-
 struct sock *sock_find(uint64_t id)
 {
-    struct sock *sock = *id_bucket(id);
+    struct sock *sock;
 
-    while (sock != NULL && sock->id != id)
-        sock = sock->id_next;
-    return sock;
+    LIST_FOREACH(sock, &by_id[id % ID_BUCKETS], same_id)
+        if (sock->id == id)
+            return sock;
+    return NULL;
 }
 
 static int set_default_mtu(struct socket *so, uint32_t mtu)
@@ -113,17 +109,19 @@ static struct sock *new_sock(int fd, uint64_t id, int family)
     sock->id = id;
     sock->family = family;
     sock->pending_fd = -1;
-    sock->pending_end = &sock->pending;
+    STAILQ_INIT(&sock->pending);
     sock->options = options_defaults;
-    sock->id_next = *id_bucket(id);
-    *id_bucket(id) = sock;
-    sock->next = all;
-    sock->link_to_this = &all;
-    if (all != NULL)
-        all->link_to_this = &sock->next;
-    all = sock;
+    LIST_INSERT_HEAD(&by_id[id % ID_BUCKETS], sock, same_id);
+    LIST_INSERT_HEAD(&all, sock, others);
     count++;
     return sock;
+}
+
+static void drop_link(struct sock *sock)
+{
+    if (sock->link != NULL)
+        sock->link->users--;
+    sock->link = NULL;
 }
 
 static void close_end(struct sock *sock)
@@ -135,32 +133,16 @@ static void close_end(struct sock *sock)
     sock->record_watch.fd = -1;
 }
 
-static void forget_change(struct sock *sock)
-{
-    for (struct sock **at = &changed; *at != NULL; at = &(*at)->changed_next)
-        if (*at == sock) {
-            *at = sock->changed_next;
-            return;
-        }
-}
-
 static void free_sock(struct sock *sock)
 {
-    struct sock **at = id_bucket(sock->id);
-
     upper.freed(sock);
     close_end(sock);
     ports_leave(sock);
-    if (sock->link != NULL)
-        sock->link->users--;
-    while (*at != sock)
-        at = &(*at)->id_next;
-    *at = sock->id_next;
-    *sock->link_to_this = sock->next;
-    if (sock->next != NULL)
-        sock->next->link_to_this = sock->link_to_this;
+    drop_link(sock);
+    LIST_REMOVE(sock, same_id);
+    LIST_REMOVE(sock, others);
     if (sock->changed)
-        forget_change(sock);
+        LIST_REMOVE(sock, others_changed);
     options_free(sock);
     free(sock->addresses);
     loop_free_later(&sock->record_watch);
@@ -426,15 +408,14 @@ void sock_changed(struct sock *sock)
     if (sock->changed)
         return;
     sock->changed = true;
-    sock->changed_next = changed;
-    changed = sock;
+    LIST_INSERT_HEAD(&changed, sock, others_changed);
 }
 
 void sock_handle_changes(void)
 {
-    while (changed != NULL) {
-        struct sock *sock = changed;
-        changed = sock->changed_next;
+    while (!LIST_EMPTY(&changed)) {
+        struct sock *sock = LIST_FIRST(&changed);
+        LIST_REMOVE(sock, others_changed);
         sock->changed = false;
         upper.changed(sock);
     }
@@ -494,13 +475,6 @@ static void discard_stack_socket(struct sock *sock, bool aborts)
     usrsctp_set_upcall(sock->so, NULL, NULL);
     usrsctp_close(sock->so);
     sock->so = NULL;
-}
-
-static void drop_link(struct sock *sock)
-{
-    if (sock->link != NULL)
-        sock->link->users--;
-    sock->link = NULL;
 }
 
 /* listen(fd, 0) ends listening (net/sctp/socket.c, sctp_inet_listen). */
@@ -726,10 +700,9 @@ bool sock_is_gone(const struct sock *sock)
 
 void sock_sweep(void)
 {
-    struct sock *next;
+    struct sock *sock;
 
-    for (struct sock *sock = all; sock != NULL; sock = next) {
-        next = sock->next;
+    LIST_FOREACH(sock, &all, others) {
         bool is_deaf = sock->record_watch.fd == -1 ||
                        ((sock->shut_read || sock->end_is_shown) && sock->shut_write);
         if (is_deaf && !sock->closed && sock_is_gone(sock)) {

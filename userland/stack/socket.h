@@ -48,18 +48,17 @@ struct sock {
     uint16_t port; /* 0: not bound */
     unsigned address_count;
     struct address *addresses; /* bound to: one wildcard, or those that bind and bindx named */
-    LIST_ENTRY(sock) same_port;
-    struct link *link; /* to the peer */
+    struct link *link;         /* to the peer */
     uint16_t peer_port;
 
     /* Of one that listens. */
     unsigned backlog, offered_size; /* of one connection that waits for accept, in the kernel */
-    struct sock *pending, **pending_end; /* those that the kernel had no room for yet */
+    STAILQ_HEAD(, sock) pending;    /* those that the kernel had no room for yet */
     unsigned pending_count, offered_count;
     uint64_t listener_id; /* of an accepted one; else 0 */
     unsigned offer;       /* how many had been offered before */
     bool is_used;         /* the program has asked or sent something */
-    struct sock *pending_next;
+    STAILQ_ENTRY(sock) next_pending;
     int pending_fd; /* the program's end, of one that is pending; else -1 */
 
     unsigned usual_size;               /* of the program's messages */
@@ -68,8 +67,9 @@ struct sock {
     struct control *waiter;            /* who waits for connect, or for the end (control.c) */
     uint64_t linger_until_ns;
     bool changed;
-    struct sock *changed_next, *next, **link_to_this, *id_next;
+    LIST_ENTRY(sock) others, same_id, same_port, others_changed;
 };
+LIST_HEAD(sock_list, sock);
 
 /* What the upper layers do when something happens. */
 struct sock_handlers {
@@ -87,7 +87,7 @@ void sock_handle_changes(void);
 void sock_sweep(void);
 bool sock_may_come(uid_t who); /* is it a program of our user's, or root's? */
 unsigned sock_count(void);
-struct sock *sock_first(void); /* of all, by sock->next */
+struct sock_list *sock_all(void); /* by others; one that is freed stays readable for this round */
 
 /* ---- life. What returns int returns 0, or -1 with errno as Linux has it. */
 

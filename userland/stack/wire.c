@@ -442,11 +442,8 @@ static int open_udp(enum wire_side side, int family)
         sides[side].port = any.port;
         return 0;
     }
-    int error = errno;
-    close(fd);
     sides[side].watch.fd = -1;
-    errno = error;
-    return -1;
+    return loop_close(fd, -1);
 }
 
 int wire_open(enum wire_side side)
@@ -469,10 +466,7 @@ static int ask_for_route(const struct address *remote, struct address *local, ui
         getsockname(fd, (struct sockaddr *)&name, &name_size) == 0 &&
         address_read(local, &name, name_size) == 0)
         result = getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, mtu, &size);
-    int error = errno;
-    close(fd);
-    errno = error;
-    return result;
+    return loop_close(fd, result);
 }
 
 /* The answer is good for a moment: many associations to one host come one after the other. */
