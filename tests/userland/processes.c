@@ -203,6 +203,45 @@ static void test_daemon(void)
     close(fd);
 }
 
+/* As nobody, with a socket that root has opened. */
+static void serve_as_nobody(int listener, int fd)
+{
+    struct sockaddr_in address;
+    socklen_t length = sizeof(address), size = sizeof(int);
+    struct linger linger = {.l_onoff = 1, .l_linger = 5};
+    int on = 1;
+
+    if (setgid(65534) == -1 || setuid(65534) == -1 ||
+        getpeername(fd, (struct sockaddr *)&address, &length) == -1 ||
+        setsockopt(fd, IPPROTO_SCTP, 3 /* SCTP_NODELAY */, &on, size) == -1 ||
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &on, &size) == -1 || send(fd, "1", 1, 0) != 1 ||
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == -1)
+        _exit(1);
+    int accepted = accept(listener, NULL, NULL);
+    _exit(getpeername(accepted, (struct sockaddr *)&address, &length) == -1 || close(fd) == -1 ||
+          shutdown(accepted, SHUT_WR) == -1);
+}
+
+static void test_giving_up_rights(void)
+{
+    struct sockaddr_in address;
+    int listener = open_listener(&address);
+
+    if (geteuid() != 0)
+        return;
+    int first = connect_to(&address), accepted = check(accept(listener, NULL, NULL), "accept");
+    pid_t child = check(fork(), "fork");
+    if (child == 0)
+        serve_as_nobody(listener, accepted);
+    close(accepted);
+    close(listener);
+    int second = connect_to(&address);
+    expect(drain(first) == 1 && drain(second) == 0, "a server that was root serves as nobody");
+    expect(ended_well(child), "all of its calls succeed");
+    close(first);
+    close(second);
+}
+
 /* ---- descriptors that are passed on */
 
 struct parcel {
@@ -470,6 +509,7 @@ int main(int argc, char *argv[])
     test_exec("cat", NULL, "a program that knows nothing of sockets");
     test_prefork();
     test_daemon();
+    test_giving_up_rights();
     test_passing_on();
     test_all_ends();
     test_rude_end(true, "unread data: a reset");

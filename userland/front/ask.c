@@ -228,9 +228,11 @@ static void ask_repeatedly(struct question *question)
 }
 
 /* There is room for a descriptor after a close. */
-static int ask_in_child(void *question)
+static int ask_in_child(void *argument)
 {
-    KERNEL(close, ((struct question *)question)->fd);
+    struct question *question = argument;
+
+    KERNEL(close, question->attached != NULL && *question->attached == STDIN_FILENO);
     ask_repeatedly(question);
     _exit(0);
 }
@@ -294,10 +296,11 @@ int ask(int fd, struct question *question)
     if (name_of(fd, &name) == -1)
         return fail(EBADF);
     request->id = name.id;
-    question->fd = fd;
     if (closes)
         KERNEL(close, fd);
-    else if (request->flags & REQUEST_WAIT) /* the socket's own time limit is the question's, too */
+    else if (name.uid != (unsigned)geteuid()) /* since it was opened: who has the socket may ask */
+        question->attached = &fd;
+    if (!closes && (request->flags & REQUEST_WAIT)) /* the socket's own time limit counts */
         KERNEL(getsockopt, fd, SOL_SOCKET,
                request->kind == REQUEST_AWAIT_RECORD ? SO_RCVTIMEO : SO_SNDTIMEO, &question->limit,
                &limit_size);

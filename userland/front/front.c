@@ -74,7 +74,7 @@ static void capture(const char *path, unsigned udp_port)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
     int saved = errno, file = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    struct question question = {.request.kind = REQUEST_CAPTURE, .attached = &file, .fd = -1};
+    struct question question = {.request.kind = REQUEST_CAPTURE, .attached = &file};
 
     if (file == -1 || ask_stack((unsigned)geteuid(), udp_port, &question) == -1)
         complain(&said, "SCTP_CAPTURE: %s: %s", path,

@@ -103,7 +103,7 @@ struct question {
 
     struct address stack; /* this and the rest is filled in */
     struct reply reply;
-    int fd, error;
+    int error;
     struct timeval limit; /* of a wait */
 };
 

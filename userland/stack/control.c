@@ -16,11 +16,16 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define FOREIGN_MAX 64 /* of conversations: nobody may take all our descriptors */
+
 struct control {
     struct watch watch; /* first */
+    bool is_foreign;    /* of another user */
     struct sock *waits_for;
     struct request request; /* the one that waits */
 };
+
+static unsigned foreign_count;
 
 /* The request that is being handled, and what goes back. */
 static unsigned char payload[PAYLOAD_MAX], answer[PAYLOAD_MAX];
@@ -36,6 +41,7 @@ static void close_control(struct control *control)
 {
     if (control->waits_for != NULL)
         control->waits_for->waiter = NULL;
+    foreign_count -= control->is_foreign;
     loop_forget(&control->watch);
     close(control->watch.fd);
     loop_free_later(&control->watch);
@@ -393,12 +399,27 @@ static void handle_general_request(struct control *control, const struct request
     send_reply(control, NULL, result == -1 ? errno : 0);
 }
 
+/* Another user's program has given up its rights since it opened the socket, or has got the socket
+ * from somebody else: what it has, it can attach. After a close there is nothing to attach. */
+static bool may_ask(const struct control *control, const struct request *request, int fd)
+{
+    struct sockaddr_un address;
+    socklen_t size = sizeof(address);
+    struct socket_name name;
+
+    if (!control->is_foreign || request->kind == REQUEST_LINGER)
+        return true;
+    return request->kind != REQUEST_CAPTURE && request->kind != REQUEST_LIST &&
+           getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
+           read_socket_name(&address, size, &name) && name.id == request->id;
+}
+
 /* What a connection is for: one request. Where it waits for an answer, the connection stays. */
 static void handle_control(struct watch *watch, uint32_t events)
 {
     struct control *control = (struct control *)watch;
     union descriptor_control ancillary;
-    struct request request;
+    struct request request = {.kind = 0};
     struct iovec parts[2] = {{&request, sizeof(request)}, {payload, sizeof(payload)}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
@@ -408,12 +429,13 @@ static void handle_control(struct watch *watch, uint32_t events)
         return;
     int fd = got == -1 ? -1 : take_descriptor(&message);
     bool is_whole = got >= (ssize_t)sizeof(request) && control->waits_for == NULL &&
-                    request.size <= (size_t)got - sizeof(request);
-    if (is_whole && (request.kind == REQUEST_CAPTURE || request.kind == REQUEST_LIST))
+                    request.size <= (size_t)got - sizeof(request) && may_ask(control, &request, fd);
+    bool is_general = request.kind == REQUEST_CAPTURE || request.kind == REQUEST_LIST;
+    if (is_whole && is_general)
         handle_general_request(control, &request, fd);
     else if (fd != -1)
         close(fd);
-    if (is_whole && request.kind != REQUEST_CAPTURE && request.kind != REQUEST_LIST)
+    if (is_whole && !is_general)
         handle_request(control, &request);
     if (!is_whole || control->waits_for == NULL)
         close_control(control);
@@ -421,17 +443,18 @@ static void handle_control(struct watch *watch, uint32_t events)
 
 /* ---- who comes */
 
-static bool is_same_user(int fd)
+static bool is_ours(int fd)
 {
     struct ucred peer;
     socklen_t size = sizeof(peer);
 
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && sock_may_come(peer.uid);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && sock_is_ours(peer.uid);
 }
 
-static int start_conversation(int fd)
+static int start_conversation(int fd, bool is_foreign)
 {
-    struct control *control = calloc(1, sizeof(*control));
+    struct control *control =
+        is_foreign && foreign_count == FOREIGN_MAX ? NULL : calloc(1, sizeof(*control));
 
     if (control == NULL)
         return -1;
@@ -440,12 +463,14 @@ static int start_conversation(int fd)
         free(control);
         return -1;
     }
+    control->is_foreign = is_foreign;
+    foreign_count += is_foreign;
     handle_control(&control->watch, 0); /* the request is often there already */
     return 0;
 }
 
 /* The name of a program's end tells which socket it is; a conversation's has none. */
-static int open_by_name(int fd)
+static int open_by_name(int fd, bool is_foreign)
 {
     struct sockaddr_un address = {.sun_family = AF_UNSPEC};
     socklen_t size = sizeof(address);
@@ -453,12 +478,14 @@ static int open_by_name(int fd)
 
     if (getpeername(fd, (struct sockaddr *)&address, &size) == -1 ||
         !read_socket_name(&address, size, &name))
-        return start_conversation(fd);
-    return sock_open(fd, name.id, name.family == '4' ? AF_INET : AF_INET6) == NULL ? -1 : 0;
+        return start_conversation(fd, is_foreign);
+    if (is_foreign || sock_open(fd, name.id, name.family == '4' ? AF_INET : AF_INET6) == NULL)
+        return -1;
+    return 0;
 }
 
 void control_accept(int fd)
 {
-    if (!is_same_user(fd) || open_by_name(fd) == -1)
+    if (open_by_name(fd, !is_ours(fd)) == -1)
         close(fd);
 }

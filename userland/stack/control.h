@@ -8,7 +8,8 @@
 
 /*
  * A program has connected: fd is either the stack's end of a new socket, or a connection for a
- * request. Programs of other users are turned away. fd becomes the stack's.
+ * request. Programs of other users may only ask, and only about sockets that they have. fd
+ * becomes the stack's.
  */
 void control_accept(int fd);
 

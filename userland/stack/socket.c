@@ -30,7 +30,7 @@ void sock_start(const struct sock_handlers *handlers)
     user = geteuid();
 }
 
-bool sock_may_come(uid_t who)
+bool sock_is_ours(uid_t who)
 {
     return who == user || who == 0;
 }

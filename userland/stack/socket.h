@@ -85,7 +85,7 @@ void sock_start(const struct sock_handlers *handlers);
 void sock_handle_changes(void);
 /* About once per second: sockets of ended associations that their programs have closed are freed. */
 void sock_sweep(void);
-bool sock_may_come(uid_t who); /* is it a program of our user's, or root's? */
+bool sock_is_ours(uid_t who); /* is it a program of our user's, or root's? */
 unsigned sock_count(void);
 struct sock_list *sock_all(void); /* by others; one that is freed stays readable for this round */
 
