@@ -317,8 +317,13 @@ static ssize_t receive_after_shutdown(struct receive *call)
         ssize_t got = receive_any(call, MSG_DONTWAIT);
         if (got != -1 || errno != EAGAIN || !waits(call->fd, call->flags))
             return got;
-        if (may_receive(call) == -1 || (ask(call->fd, &question) == -1 && errno != EINPROGRESS))
+        if (may_receive(call) == -1)
             return -1;
+        if (ask(call->fd, &question) == -1) {
+            if (errno != EINPROGRESS)
+                return -1;
+            rest();
+        }
     }
 }
 
