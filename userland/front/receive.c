@@ -439,6 +439,7 @@ static int take_connection(int fd, int flags, struct record_connection *connecti
 /* The wait is libc's, with its signals, time limit and cancellation. */
 int accept_connection(int fd, int marks, struct sockaddr *address, socklen_t *size, int flags)
 {
+    struct question lost = {.request.kind = REQUEST_SOCKNAME}; /* which says so */
     struct record_connection connection;
     int saved = errno, accepted;
 
@@ -446,7 +447,7 @@ int accept_connection(int fd, int marks, struct sockaddr *address, socklen_t *si
         return fail(EINVAL);
     while ((accepted = take_connection(fd, flags, &connection)) == -1)
         if (errno != EAGAIN || !waits(fd, 0) || await_record(fd, 0) == -1)
-            return -1;
+            return errno == ECONNRESET && ask(fd, &lost) != -1 ? fail(ECONNRESET) : -1;
     if (((flags & SOCK_NONBLOCK) && KERNEL(fcntl, accepted, F_SETFL, O_RDWR | O_NONBLOCK) == -1) ||
         (address != NULL &&
          give_address(connection.address, connection.address_size, address, size) == -1))
