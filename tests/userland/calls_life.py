@@ -229,6 +229,15 @@ class Connect(pair.Case):
         with self.fails(errno.ECONNREFUSED):
             self.keep(pair.new()).connect(("127.0.0.1", 0))
 
+    def test_to_itself(self):
+        for family, host in pair.HOSTS.items():
+            sock = self.keep(pair.new(family))
+            sock.bind((host, 0))
+            sock.connect(sock.getsockname())
+            self.assertEqual(sock.getpeername(), sock.getsockname())
+            sock.send(b"hello")
+            self.assertEqual(sock.recv(9), b"hello")
+
 
 class End(pair.Case):
     def test_close_is_the_end_of_the_file_at_the_other_end(self):

@@ -155,7 +155,7 @@ static int listen_socket(struct sock *sock, int backlog)
         int size = snprintf((char *)answer, sizeof(answer),
                             "UDP port %u is in use by another user or program: SCTP_UDP_PORT "
                             "chooses another one",
-                            (unsigned)wire_udp_port());
+                            (unsigned)wire_udp_port(WIRE_LISTEN));
         reply.size = (uint32_t)size;
         errno = EADDRINUSE;
     }

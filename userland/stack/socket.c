@@ -178,7 +178,7 @@ static socklen_t program_name(const struct sock *sock, struct sockaddr_un *name)
 
     *name = (struct sockaddr_un){.sun_family = AF_UNIX};
     int length = snprintf(text, sizeof(name->sun_path) - 1, PROTOCOL_SOCKET_FORMAT, (unsigned)user,
-                          (unsigned)wire_udp_port(), sock->family == AF_INET ? '4' : '6',
+                          (unsigned)wire_udp_port(WIRE_LISTEN), sock->family == AF_INET ? '4' : '6',
                           (unsigned long long)sock->id);
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
@@ -535,13 +535,15 @@ static int choose_link(struct sock *sock, const struct address *peer)
 
     remote.port = ntohs(sock->options.socket.path.udp_port);
     if (remote.port == 0)
-        remote.port = wire_udp_port();
+        remote.port = wire_udp_port(WIRE_LISTEN);
     if (wire_route(&remote, &local, &mtu) == -1)
         return -1;
     if (!address_is_any(&sock->addresses[0].ip) &&
         address_is_v4(&sock->addresses[0].ip) == address_is_v4(&remote.ip))
         local = sock->addresses[0];
     local.port = 0;
+    if (peer->port == sock->port && address_same_ip(&local, &remote)) /* it connects to itself */
+        remote.port = wire_udp_port(WIRE_CONNECT);
     struct link *link = wire_link(&remote, &local, WIRE_CONNECT);
     if (link == NULL)
         return fail(ENOBUFS);

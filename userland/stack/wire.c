@@ -43,9 +43,9 @@ void wire_start(uint16_t udp_port, const struct wire_handlers *upper)
     handlers = upper;
 }
 
-uint16_t wire_udp_port(void)
+uint16_t wire_udp_port(enum wire_side side)
 {
-    return sides[WIRE_LISTEN].port;
+    return sides[side].port;
 }
 
 /* ---- links */
@@ -428,7 +428,7 @@ static int set_options(int fd, int family)
 /* On any address; the side's port is the kernel's choice where it is not given. */
 static int open_udp(enum wire_side side, int family)
 {
-    struct address any = {.port = side == WIRE_LISTEN ? wire_udp_port() : 0};
+    struct address any = {.port = side == WIRE_LISTEN ? wire_udp_port(WIRE_LISTEN) : 0};
     struct sockaddr_storage name;
     socklen_t size = address_write(&any, family, &name);
     int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);

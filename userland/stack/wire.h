@@ -44,7 +44,7 @@ struct wire_handlers {
 
 /* Opens nothing yet. handlers stay the caller's. */
 void wire_start(uint16_t udp_port, const struct wire_handlers *handlers);
-uint16_t wire_udp_port(void);
+uint16_t wire_udp_port(enum wire_side side); /* of WIRE_CONNECT, while it is open */
 
 /* Opens that UDP socket, if it is not open. 0, or -1 with errno (EADDRINUSE). */
 int wire_open(enum wire_side side);
