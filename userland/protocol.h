@@ -166,6 +166,7 @@ enum request_kind {
     REQUEST_SHUTDOWN,     /* number: how */
     REQUEST_SOCKNAME,
     REQUEST_PEERNAME,
+    REQUEST_SOURCE,   /* of its messages */
     REQUEST_GET,      /* level, number: option; payload: what the buffer holds */
     REQUEST_SET,      /* level, number: option; payload: value */
     REQUEST_MAY_SEND, /* may a send go ahead? payload: destination, or none */

@@ -284,8 +284,14 @@ class Ancillary(Case):
 
     def test_a_flag_that_there_is_not(self):
         _, client = self.pair()
+        for flags in (0x80, 0x4000):
+            with self.fails(errno.EINVAL):
+                self.send(client, b"x", (0, flags, 0, 0))
+
+    def test_a_policy_that_there_is_not(self):
+        _, client = self.pair()
         with self.fails(errno.EINVAL):
-            self.send(client, b"x", (0, 0x4000, 0, 0))
+            client.sendmsg([b"x"], [(pair.SCTP, PRINFO, struct.pack("HI", 0x40, 5))])
 
 
 class Notifications(Case):
@@ -639,8 +645,20 @@ class Waiting(Case):
     def test_a_read_of_nothing_leaves_the_message(self):
         accepted, client = self.pair()
         client.send(b"whole")
-        self.assertEqual(accepted.recv(0), b"")
+        self.assertEqual(accepted.recvmsg(0), (b"", [], 0, client.getsockname()))
         self.assertEqual(accepted.recv(9), b"whole")
+
+    def test_a_read_of_nothing_fails_as_others_do(self):
+        accepted, client = self.pair()
+        accepted.setblocking(False)
+        with self.fails(errno.EAGAIN):
+            accepted.recvmsg(0)
+        accepted.setblocking(True)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        pair.poll((accepted, select.POLLIN), timeout_s=pair.PATIENCE_S)
+        with self.fails(errno.ECONNRESET):
+            accepted.recvmsg(0)
 
     def test_fionread_of_an_unconnected_one(self):
         left = ctypes.c_int(7)

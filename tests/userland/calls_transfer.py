@@ -13,6 +13,8 @@ import time
 
 import pair
 
+SIOCATMARK = 0x8905
+
 
 class Records(pair.Case):
     def test_messages_keep_their_boundaries(self):
@@ -120,6 +122,14 @@ class Flags(pair.Case):
         fcntl.ioctl(accepted, termios.FIONREAD, answer)
         self.assertEqual(answer[0], 5)
 
+    def test_ioctls_that_sctp_has_not(self):
+        accepted, _ = self.pair()
+        for request in (termios.TIOCOUTQ, SIOCATMARK):
+            with self.fails(errno.ENOTTY):
+                fcntl.ioctl(accepted, request, array.array("i", [9]))
+            with self.fails(errno.ENOTCONN):
+                fcntl.ioctl(self.keep(pair.listening()), request, array.array("i", [9]))
+
 
 class Errors(pair.Case):
     def test_an_empty_message(self):
@@ -154,6 +164,10 @@ class Errors(pair.Case):
         self.assertEqual(client.sendto(b"x", listener.getsockname()), 1)
         accepted = self.keep(listener.accept()[0])
         self.assertEqual(accepted.recv(9), b"x")
+        accepted.send(b"y")
+        self.assertEqual(client.recvmsg(9)[3], listener.getsockname())
+        with self.fails(errno.ENOTCONN):  # Linux knows the peer of a connect only
+            client.getpeername()
 
     def test_sendto_the_peer(self):
         accepted, client = self.pair()

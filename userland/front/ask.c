@@ -309,3 +309,13 @@ int ask(int fd, struct question *question)
         update_socket(fd, before, question);
     return result;
 }
+
+int ask_name(int fd, enum request_kind kind, struct sockaddr *address, socklen_t *size)
+{
+    struct sockaddr_storage name;
+    struct question question = {.request.kind = kind, .answer = &name, .room = sizeof(name)};
+
+    if (ask(fd, &question) == -1)
+        return -1;
+    return give_address(&name, question.room, address, size);
+}

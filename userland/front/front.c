@@ -11,6 +11,7 @@
 #include "front.h"
 #include <dlfcn.h>
 #include <linux/sctp.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -211,7 +212,8 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
 
     if (marks_of(fd) == -1)
         return LIBC(connect)(fd, address, size);
-    if (!bad_pointer(to) && size >= sizeof(to->sa_family) && to->sa_family == AF_UNSPEC)
+    if (!bad_pointer(to) && size >= sizeof(to->sa_family) &&
+        size <= sizeof(struct sockaddr_storage) && to->sa_family == AF_UNSPEC)
         return fail(EOPNOTSUPP);
     int result = ask_with_address(fd, REQUEST_CONNECT, to, size);
     if (result == -1 && errno == ESTALE && replace_socket(fd) == 0)
@@ -246,16 +248,6 @@ EXPORT int close(int fd)
 }
 
 /* ---- names and options */
-
-static int ask_name(int fd, enum request_kind kind, struct sockaddr *address, socklen_t *size)
-{
-    struct sockaddr_storage name;
-    struct question question = {.request.kind = kind, .answer = &name, .room = sizeof(name)};
-
-    if (ask(fd, &question) == -1)
-        return -1;
-    return give_address(&name, question.room, address, size);
-}
 
 EXPORT int getsockname(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
 {
@@ -343,9 +335,14 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
     va_start(arguments, request);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
-    int marks = request == FIONREAD ? marks_of(fd) : -1;
+    /* SCTP has only the first of these, the kernel's own socket all but the last. */
+    bool is_ours = request == FIONREAD || request == SIOCOUTQ || request == SIOCATMARK ||
+                   request == SIOCOUTQNSD;
+    int marks = is_ours ? marks_of(fd) : -1;
     if (marks == -1)
         return LIBC(ioctl)(fd, request, argument);
+    if (request != FIONREAD)
+        return fail(marks & MARK_LISTENING ? ENOTCONN : ENOTTY);
     int bytes = readable_bytes(fd, marks);
     if (bytes == -1)
         return -1;

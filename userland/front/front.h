@@ -114,6 +114,9 @@ struct question {
  */
 int ask(int fd, struct question *question);
 
+/* REQUEST_SOCKNAME and its like. As getsockname(2). */
+int ask_name(int fd, enum request_kind kind, struct sockaddr *address, socklen_t *size);
+
 /* The same where it is about no socket. */
 int ask_stack(unsigned uid, unsigned udp_port, struct question *question);
 

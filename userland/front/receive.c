@@ -327,20 +327,17 @@ static ssize_t receive_after_shutdown(struct receive *call)
     }
 }
 
-/* No bytes are wanted: waits for a message, or a connection, and leaves it. */
-static int await_record(int fd, int dontwait)
+/* Waits for a connection, and leaves it. */
+static int await_connection(int fd)
 {
     struct msghdr nothing = {.msg_iovlen = 0};
 
-    return (int)LIBC(recvmsg)(fd, &nothing, dontwait | MSG_PEEK);
+    return (int)LIBC(recvmsg)(fd, &nothing, MSG_PEEK);
 }
 
 static ssize_t receive_connected(struct receive *call)
 {
     int dontwait = call->flags & MSG_DONTWAIT;
-
-    if (call->room == 0)
-        return await_record(call->fd, dontwait);
     ssize_t got =
         call->marks & MARK_SHUT_WRITE ? receive_after_shutdown(call) : receive_any(call, dontwait);
     /* The end of the file, or an error: the stack knows which. The peer's SHUTDOWN is the end of one
@@ -353,7 +350,7 @@ static ssize_t receive_connected(struct receive *call)
 
 static ssize_t receive_unconnected(struct receive *call)
 {
-    if ((call->marks & MARK_HEAD) && call->room > 0) { /* there can be a notification */
+    if (call->marks & MARK_HEAD) { /* there can be a notification */
         ssize_t got = receive_any(call, MSG_DONTWAIT);
         if (got > 0)
             return got;
@@ -365,9 +362,24 @@ static ssize_t receive_unconnected(struct receive *call)
     return receive_connected(call);
 }
 
+/* No bytes are wanted, but all else that there is to say of a message. */
+static void look_only(struct receive *call, struct msghdr *look)
+{
+    static char byte;
+    static struct iovec part = {&byte, 1};
+
+    *look = *call->message;
+    look->msg_iov = &part;
+    look->msg_iovlen = 1;
+    call->message = look;
+    call->room = 1;
+    call->flags |= MSG_PEEK;
+}
+
 ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
 {
     struct receive call = {.message = message, .fd = fd, .marks = marks};
+    struct msghdr look;
     int saved = errno;
 
     call.flags = flags & (MSG_DONTWAIT | MSG_PEEK);
@@ -375,20 +387,23 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
         return fail(EFAULT);
     if (flags & MSG_ERRQUEUE)
         return fail(EAGAIN);
-    ssize_t got = total_size(message);
-    if (got == -1)
+    ssize_t room = total_size(message);
+    if (room == -1)
         return -1;
-    call.room = (size_t)got;
-    got = marks & MARK_CONNECTED ? receive_connected(&call) : receive_unconnected(&call);
+    call.room = (size_t)room;
+    if (room == 0)
+        look_only(&call, &look);
+    ssize_t got = marks & MARK_CONNECTED ? receive_connected(&call) : receive_unconnected(&call);
     if (got == -1)
         return -1;
     if (message->msg_name != NULL &&
-        (got == 0 || getpeername(fd, message->msg_name, &message->msg_namelen) == -1))
+        (got == 0 || ask_name(fd, REQUEST_SOURCE, message->msg_name, &message->msg_namelen) == -1))
         message->msg_namelen = 0;
     message->msg_controllen = call.used;
-    message->msg_flags = call.found | (flags & MSG_CMSG_CLOEXEC);
+    message->msg_flags =
+        (room == 0 ? call.found & ~MSG_EOR : call.found) | (flags & MSG_CMSG_CLOEXEC);
     errno = saved;
-    return got;
+    return room == 0 ? 0 : got;
 }
 
 int readable_bytes(int fd, int marks)
@@ -446,7 +461,7 @@ int accept_connection(int fd, int marks, struct sockaddr *address, socklen_t *si
     if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) || (marks & MARK_LISTENING) == 0)
         return fail(EINVAL);
     while ((accepted = take_connection(fd, flags, &connection)) == -1)
-        if (errno != EAGAIN || !waits(fd, 0) || await_record(fd, 0) == -1)
+        if (errno != EAGAIN || !waits(fd, 0) || await_connection(fd) == -1)
             return errno == ECONNRESET && ask(fd, &lost) != -1 ? fail(ECONNRESET) : -1;
     if (((flags & SOCK_NONBLOCK) && KERNEL(fcntl, accepted, F_SETFL, O_RDWR | O_NONBLOCK) == -1) ||
         (address != NULL &&

@@ -146,10 +146,10 @@ static int check_size(int fd, int marks, ssize_t size)
 static int check_send(const struct msghdr *message, ssize_t size, const struct send_info *info)
 {
     const unsigned known = SCTP_UNORDERED | SCTP_ADDR_OVER | SCTP_SACK_IMMEDIATELY | SCTP_SENDALL |
-                           SCTP_PR_SCTP_MASK | 0x80;
+                           SCTP_PR_SCTP_MASK;
     unsigned flags = info->head.sctp_flags;
 
-    if (size == 0 || (flags & ~known) != 0 ||
+    if (size == 0 || (flags & ~known) != 0 || (info->head.policy & ~SCTP_PR_SCTP_MASK) != 0 ||
         ((flags & SCTP_ADDR_OVER) && message->msg_name == NULL) ||
         (message->msg_name != NULL && message->msg_namelen == 0))
         return fail(EINVAL);

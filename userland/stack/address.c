@@ -20,9 +20,15 @@ bool address_is_loopback(const struct in6_addr *ip)
     return IN6_IS_ADDR_LOOPBACK(ip) || (address_is_v4(ip) && ip->s6_addr[V4_AT] == IN_LOOPBACKNET);
 }
 
-bool address_is_multicast(const struct in6_addr *ip)
+bool address_is_usable(const struct address *address)
 {
-    return address_is_v4(ip) ? ip->s6_addr[V4_AT] >= 224 : IN6_IS_ADDR_MULTICAST(ip);
+    const struct in6_addr *ip = &address->ip;
+    in_addr_t v4 = ntohl(ip->s6_addr32[3]);
+
+    if (address_is_v4(ip))
+        return v4 != INADDR_ANY && v4 != INADDR_BROADCAST && !IN_MULTICAST(v4);
+    return !IN6_IS_ADDR_UNSPECIFIED(ip) && !IN6_IS_ADDR_MULTICAST(ip) &&
+           (!IN6_IS_ADDR_LINKLOCAL(ip) || address->scope != 0);
 }
 
 bool address_same_ip(const struct address *a, const struct address *b)

@@ -17,8 +17,9 @@ struct address {
 bool address_is_v4(const struct in6_addr *ip);
 bool address_is_any(const struct in6_addr *ip);
 bool address_is_loopback(const struct in6_addr *ip);
-bool address_is_multicast(const struct in6_addr *ip); /* or broadcast, or class E */
 bool address_same_ip(const struct address *a, const struct address *b); /* and interface */
+/* May it be a peer's? Not "this host", as TCP has it (net/sctp: addr_valid, send_verify). */
+bool address_is_usable(const struct address *address);
 
 /* The wildcard of a family: AF_INET or AF_INET6. */
 struct address address_any(int family);

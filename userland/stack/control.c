@@ -135,11 +135,11 @@ static int connect_socket(struct sock *sock, const struct request *request)
 {
     struct address address;
 
-    if (sock->record_watch.fd == -1)
-        return fail(sock->state == SOCKET_CONNECTED ? EISCONN : ESTALE);
     bool is_complete = address_read(&address, payload, request->size) == 0;
     if (is_complete && (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING))
         return fail(EISCONN);
+    if (sock->record_watch.fd == -1 && sock->state != SOCKET_CONNECTED)
+        return fail(ESTALE);
     if (sock_read_address(sock, payload, request->size, &address) == -1 ||
         sock_connect(sock, &address) == -1)
         return -1;
@@ -238,8 +238,10 @@ static int set_up_by_send(struct sock *sock, const struct request *request,
     if (options_stack_get(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == 0 &&
         request->stream >= init.sinit_num_ostreams)
         return fail(EINVAL);
-    sock->send_is_due = sock_connect(sock, to) == 0;
-    return sock->send_is_due ? 0 : -1;
+    if (sock_connect(sock, to) == -1)
+        return -1;
+    sock->send_is_due = sock->set_up_by_send = true;
+    return 0;
 }
 
 /* With a destination: the peer's, or else the association is set up by the way. */
@@ -251,7 +253,7 @@ static int may_send_to(struct sock *sock, const struct request *request)
         return fail(EPIPE);
     if (sock_read_address(sock, payload, request->size, &to) == -1)
         return -1;
-    if (address_is_any(&to.ip))
+    if (!address_is_usable(&to))
         return fail(EINVAL);
     struct address peer = sock_peer(sock);
     bool to_peer = sock->link != NULL && to.port == peer.port && address_same_ip(&to, &peer);
@@ -351,7 +353,8 @@ static int handle_socket_request(struct sock *sock, const struct request *reques
     case REQUEST_AWAIT_RECORD: return await_record(sock);
     case REQUEST_SHUTDOWN: return sock_shutdown(sock, request->number);
     case REQUEST_SOCKNAME: return tell_name(sock);
-    case REQUEST_PEERNAME: return tell_peer(sock);
+    case REQUEST_PEERNAME: return sock->set_up_by_send ? fail(ENOTCONN) : tell_peer(sock);
+    case REQUEST_SOURCE: return tell_peer(sock);
     case REQUEST_GET: return get_option(sock, request);
     case REQUEST_SET:
         return options_set(sock, request->level, request->number, payload, request->size);

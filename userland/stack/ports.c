@@ -108,6 +108,8 @@ static int ask_kernel(const struct address *address)
         asked.port = 0;
     if (asked.port == 0 && address_is_any(&asked.ip))
         return 0;
+    if (!address_is_any(&asked.ip) && !address_is_usable(&asked)) /* UDP takes multicast */
+        return fail(EADDRNOTAVAIL);
     socklen_t size = address_write(&asked, AF_UNSPEC, &name);
     int fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -146,8 +148,6 @@ static int take_address(struct sock *sock, const struct address *address, uint16
     if (grown == NULL)
         return -1;
     sock->addresses = grown;
-    if (ask_kernel(address) < 0)
-        return -1;
     grown[sock->address_count++] = *address;
     if (port != 0 && port_free(sock, port))
         return 0;
@@ -161,7 +161,7 @@ int ports_bind(struct sock *sock, const struct address *address)
 
     if (sock->port != 0)
         return fail(EINVAL);
-    if (take_address(sock, address, port) < 0)
+    if (ask_kernel(address) < 0 || take_address(sock, address, port) < 0)
         return -1;
     join(sock, port);
     return 0;
@@ -205,6 +205,8 @@ static int add_one(struct sock *sock, const struct address *address)
 {
     if (sock->port == 0)
         return ports_bind(sock, address);
+    if (ask_kernel(address) < 0)
+        return -1;
     if (address->port != 0 && address->port != sock->port)
         return fail(EINVAL);
     if (address_is_any(&address->ip) || find_address(sock, address) < sock->address_count ||

@@ -274,10 +274,7 @@ int sock_read_address(const struct sock *sock, const void *bytes, size_t size,
         return -1;
     sa_family_t family = ((const struct sockaddr *)bytes)->sa_family;
     bool fits = family == AF_INET ? !sock->options.v6only : sock->family == AF_INET6;
-    if (!fits || (sock->options.v6only && address_is_v4(&address->ip)) ||
-        address_is_multicast(&address->ip))
-        return -1;
-    return 0;
+    return fits && !(sock->options.v6only && address_is_v4(&address->ip)) ? 0 : -1;
 }
 
 socklen_t sock_write_address(const struct sock *sock, const struct address *address,
@@ -581,7 +578,7 @@ static bool may_connect(struct sock *sock, const struct address *peer)
 {
     if (sock->was_connected || sock->state == SOCKET_LISTENING)
         errno = EISCONN;
-    else if (address_is_any(&peer->ip)) /* not "this host", as TCP has it (sctp_v4_addr_valid) */
+    else if (!address_is_usable(peer))
         errno = EINVAL;
     else if (sock->state == SOCKET_CONNECTING)
         errno = EALREADY;
@@ -625,10 +622,13 @@ void sock_show_failure(struct sock *sock)
 
 int sock_connect(struct sock *sock, const struct address *peer)
 {
+    struct address local;
+    uint32_t mtu;
+
     sock_refresh(sock);
     if (!may_connect(sock, peer))
         return -1;
-    if (peer->port == 0) { /* nobody can be there */
+    if (peer->port == 0 && wire_route(peer, &local, &mtu) == 0) { /* nobody can be there */
         fail_connect(sock, ECONNREFUSED);
         return fail(ECONNREFUSED);
     }

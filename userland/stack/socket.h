@@ -34,6 +34,7 @@ struct sock {
     bool is_wide;        /* its end has a larger buffer than usual */
     bool has_heads;      /* records begin with heads, or have done so */
     bool data_is_unread; /* the program has not read everything since it got data */
+    bool set_up_by_send; /* for getpeername, Linux knows the peer of a connect only */
     bool send_is_due;    /* a message that sets up the association is about to come */
     bool end_is_due;     /* ... and then our end is to be closed */
     bool end_is_shown;   /* the program sees the end of the file */
