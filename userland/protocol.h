@@ -171,6 +171,7 @@ enum request_kind {
     REQUEST_SET,      /* level, number: option; payload: value */
     REQUEST_MAY_SEND, /* may a send go ahead? payload: destination, or none */
     REQUEST_MAY_RECEIVE,
+    REQUEST_HEAD,    /* of a message without one; number: 1 if all of the message has been read */
     REQUEST_LINGER,  /* number: seconds; the reply comes when the association has ended */
     REQUEST_REPLACE, /* other: the socket that this one takes the place of */
     REQUEST_CAPTURE, /* with a descriptor: packets go into that file, too */

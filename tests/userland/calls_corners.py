@@ -258,6 +258,18 @@ class Ancillary(Case):
         unlike_it = (0, 0, 0) if got == b"second" else (1, UNORDERED, 99)
         self.assertEqual((kind, *struct.unpack_from("HHII", value)), (NXTINFO, *unlike_it, 6))
 
+    def test_asked_for_when_the_messages_have_come(self):
+        accepted, client = self.pair()
+        for stream in range(3):
+            self.send(client, b"message", (stream, 0, 42, 0))
+        self.wait_until_acknowledged(client)
+        accepted.setsockopt(pair.SCTP, EVENTS, b"\1" + bytes(7))
+        seen = []
+        for room, flags in ((9, socket.MSG_PEEK), (3, 0), (9, 0), (9, 0)):
+            _, ((_, _, value),), _, _ = accepted.recvmsg(room, 256, flags)
+            seen.append(struct.unpack_from("H6xI", value))
+        self.assertEqual(seen, [(0, 42), (0, 42), (0, 42), (1, 42)])
+
     def test_too_little_room(self):
         accepted, client = self.pair()
         accepted.setsockopt(pair.SCTP, RECVRCVINFO, 1)

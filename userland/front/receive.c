@@ -248,13 +248,30 @@ static ssize_t receive_with_head(struct receive *call, int dontwait)
     return got;
 }
 
+/* The message came before the program asked for more than its bytes. */
+static void put_early(struct receive *call)
+{
+    bool is_read = (call->found & MSG_EOR) && (call->flags & MSG_PEEK) == 0;
+    struct record_head head;
+    struct question question = {
+        .request = {REQUEST_HEAD, .number = is_read}, .answer = &head, .room = sizeof(head)};
+
+    if (ask(call->fd, &question) != -1)
+        put_ancillary(call, &head, false);
+}
+
 /* ---- the call */
 
 static ssize_t receive_once(struct receive *call, int dontwait)
 {
     ssize_t got = call->marks & MARK_HEAD ? receive_with_head(call, dontwait) : NO_HEAD;
 
-    return got == NO_HEAD ? receive_plain(call, dontwait) : got;
+    if (got != NO_HEAD)
+        return got;
+    got = receive_plain(call, dontwait);
+    if (got > 0 && (call->marks & (MARK_RCVINFO | MARK_SNDRCV)))
+        put_early(call);
+    return got;
 }
 
 static uint64_t now_ns(void)

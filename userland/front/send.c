@@ -145,8 +145,8 @@ static int check_size(int fd, int marks, ssize_t size)
 /* As net/sctp/socket.c, sctp_sendmsg_parse: SCTP_EOF and SCTP_ABORT are for one-to-many sockets. */
 static int check_send(const struct msghdr *message, ssize_t size, const struct send_info *info)
 {
-    const unsigned known = SCTP_UNORDERED | SCTP_ADDR_OVER | SCTP_SACK_IMMEDIATELY | SCTP_SENDALL |
-                           SCTP_PR_SCTP_MASK;
+    const unsigned known =
+        SCTP_UNORDERED | SCTP_ADDR_OVER | SCTP_SACK_IMMEDIATELY | SCTP_SENDALL | SCTP_PR_SCTP_MASK;
     unsigned flags = info->head.sctp_flags;
 
     if (size == 0 || (flags & ~known) != 0 || (info->head.policy & ~SCTP_PR_SCTP_MASK) != 0 ||

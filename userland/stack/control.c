@@ -215,6 +215,22 @@ static int get_option(struct sock *sock, const struct request *request)
     return 0;
 }
 
+static int set_option(struct sock *sock, const struct request *request)
+{
+    transfer_check_early(sock);
+    return options_set(sock, request->level, request->number, payload, request->size);
+}
+
+static int tell_head(struct sock *sock, bool is_read)
+{
+    const struct record_head *head = transfer_early_head(sock, is_read);
+
+    if (head == NULL)
+        return fail(ENOMSG);
+    set_answer(head, sizeof(*head));
+    return 0;
+}
+
 /* ---- may a send, or a receive, go ahead? */
 
 /* Linux reports every end of an association as EPIPE, but for an error that has not been seen. */
@@ -356,8 +372,8 @@ static int handle_socket_request(struct sock *sock, const struct request *reques
     case REQUEST_PEERNAME: return sock->set_up_by_send ? fail(ENOTCONN) : tell_peer(sock);
     case REQUEST_SOURCE: return tell_peer(sock);
     case REQUEST_GET: return get_option(sock, request);
-    case REQUEST_SET:
-        return options_set(sock, request->level, request->number, payload, request->size);
+    case REQUEST_SET: return set_option(sock, request);
+    case REQUEST_HEAD: return tell_head(sock, request->number != 0);
     case REQUEST_MAY_SEND: return may_send(sock, request);
     case REQUEST_MAY_RECEIVE: return may_receive(sock, request);
     case REQUEST_LINGER: return linger(sock);

@@ -65,7 +65,10 @@ struct sock {
     unsigned usual_size;               /* of the program's messages */
     bool has_small_buffer;             /* for them, in usrsctp */
     struct held *to_program, *to_peer; /* what one side could not take yet (transfer.c) */
-    struct control *waiter;            /* who waits for connect, or for the end (control.c) */
+    struct held *early;                /* heads of messages that went without (transfer.c) */
+    unsigned early_size;
+    bool early_is_over;
+    struct control *waiter; /* who waits for connect, or for the end (control.c) */
     uint64_t linger_until_ns;
     bool changed;
     LIST_ENTRY(sock) others, same_id, same_port, others_changed;

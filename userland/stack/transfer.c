@@ -19,6 +19,7 @@
 #define RECORDS 8
 #define SMALL_SIZE 512
 #define SMALL_BUFFER 16384
+#define EARLY_MAX 16
 
 struct held {
     struct held *next; /* to the peer; what is to go to the program is in one piece */
@@ -57,6 +58,8 @@ void transfer_forget(struct sock *sock)
         let_go(&sock->to_program);
     while (sock->to_peer != NULL)
         let_go(&sock->to_peer);
+    while (sock->early != NULL)
+        let_go(&sock->early);
 }
 
 /* ---- to the peer */
@@ -310,14 +313,59 @@ static size_t deliver(struct sock *sock, const struct record_head *head, const u
     return done;
 }
 
+/* How many bytes of the kernel's memory take the records that the program has not read? */
+static unsigned unread_size(const struct sock *sock)
+{
+    int size = 0;
+
+    return ioctl(sock->record_watch.fd, SIOCOUTQ, &size) == 0 ? (unsigned)size : 0;
+}
+
+void transfer_check_early(struct sock *sock)
+{
+    if (sock->has_heads || (!sock->early_is_over && unread_size(sock) == sock->early_size))
+        return;
+    sock->early_is_over = true;
+    while (sock->early != NULL)
+        let_go(&sock->early);
+}
+
+/* To be called when a message has been delivered without a head, and nothing was read before. */
+static void keep_early(struct sock *sock, const struct record_head *head)
+{
+    struct held **last = &sock->early;
+    unsigned count = 0;
+
+    for (; *last != NULL; last = &(*last)->next)
+        count++;
+    *last = hold("", 0);
+    if (*last == NULL || count == EARLY_MAX || sock->to_program != NULL) {
+        sock->early_is_over = true;
+        transfer_check_early(sock);
+        return;
+    }
+    (*last)->head = *head;
+    sock->early_size = unread_size(sock);
+}
+
+const struct record_head *transfer_early_head(struct sock *sock, bool is_read)
+{
+    static struct record_head head;
+
+    if (sock->early == NULL)
+        return NULL;
+    head = sock->early->head;
+    if (is_read)
+        let_go(&sock->early);
+    return &head;
+}
+
 /* Closing with unread data aborts the association, but notifications do not count. */
 static void note_unread(struct sock *sock, bool is_note)
 {
-    int unread = 0;
-
     if (!sock->has_heads)
         sock->data_is_unread = true;
-    else if (ioctl(sock->record_watch.fd, SIOCOUTQ, &unread) == 0 && unread == 0)
+    else if (unread_size(sock) == 0)
         sock->data_is_unread = !is_note;
     else if (!is_note)
         sock->data_is_unread = true;
@@ -453,6 +501,18 @@ static struct received receive_message(struct sock *sock, size_t *size)
     return received;
 }
 
+static void deliver_message(struct sock *sock, const struct record_head *head, size_t size,
+                            bool ends)
+{
+    bool has_head = wants_heads(sock), is_early = !sock->has_heads && !sock->early_is_over;
+
+    if (is_early)
+        transfer_check_early(sock);
+    deliver_or_hold(sock, has_head ? head : NULL, buffer, size, ends);
+    if (is_early && !sock->early_is_over)
+        keep_early(sock, head);
+}
+
 /* All messages that are there and that the program has room for. Returns 0, or -1 with errno, or 1
  * at the end of the file. */
 static int move_to_program(struct sock *sock)
@@ -467,7 +527,7 @@ static int move_to_program(struct sock *sock)
         if (size > 0 && received.is_note)
             receive_note(sock, size);
         else if (size > 0 && !sock->shut_read)
-            deliver_or_hold(sock, wants_heads(sock) ? &head : NULL, buffer, size, received.ends);
+            deliver_message(sock, &head, size, received.ends);
         if (received.size > 0)
             continue;
         errno = error;
