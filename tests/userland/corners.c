@@ -191,6 +191,12 @@ static void test_other_destinations(const int ends[2])
            "sendto somebody else");
     expect(sendto(ends[0], "x", 1, 0, &nonsense, sizeof(nonsense)) == -1, "sendto no address");
     expect(sendto(ends[0], "x", 1, 0, (struct sockaddr *)&address, 3) == -1, "sendto half of one");
+    expect(fails(sendto(ends[0], "x", 1, 0, (struct sockaddr *)&address, 0), EINVAL),
+           "sendto an empty one");
+    struct iovec part = {"ab", 2};
+    struct msghdr empty = {.msg_name = &address, .msg_iov = &part, .msg_iovlen = 1};
+    expect(sendmsg(ends[0], &empty, 0) == 2, "sendmsg to an empty one: to the peer");
+    expect(recv(ends[1], (char[2]){""}, 2, 0) == 2, "which has it");
     expect(connect(ends[0], &nonsense, sizeof(nonsense)) == -1, "connect to no address");
     expect(bind(ends[0], &nonsense, sizeof(nonsense)) == -1, "bind to no address");
 }

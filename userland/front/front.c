@@ -352,12 +352,13 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 
 /* ---- sending */
 
+/* An empty address is none for sendmsg, but for sendto one that is too short. */
 static ssize_t send_bytes(int fd, int marks, const void *bytes, size_t size, int flags,
                           const struct sockaddr *address, socklen_t address_size)
 {
     struct iovec part = {(void *)(uintptr_t)bytes, size};
     struct msghdr message = {.msg_name = (void *)(uintptr_t)address,
-                             .msg_namelen = address == NULL ? 0 : address_size,
+                             .msg_namelen = address_size > 0 ? address_size : 1,
                              .msg_iov = &part,
                              .msg_iovlen = 1};
 

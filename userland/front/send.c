@@ -142,6 +142,11 @@ static int check_size(int fd, int marks, ssize_t size)
     return buffer <= 0 || size <= buffer ? 0 : fail(EMSGSIZE);
 }
 
+static bool has_name(const struct msghdr *message)
+{
+    return message->msg_name != NULL && message->msg_namelen > 0;
+}
+
 /* As net/sctp/socket.c, sctp_sendmsg_parse: SCTP_EOF and SCTP_ABORT are for one-to-many sockets. */
 static int check_send(const struct msghdr *message, ssize_t size, const struct send_info *info)
 {
@@ -150,8 +155,7 @@ static int check_send(const struct msghdr *message, ssize_t size, const struct s
     unsigned flags = info->head.sctp_flags;
 
     if (size == 0 || (flags & ~known) != 0 || (info->head.policy & ~SCTP_PR_SCTP_MASK) != 0 ||
-        ((flags & SCTP_ADDR_OVER) && message->msg_name == NULL) ||
-        (message->msg_name != NULL && message->msg_namelen == 0))
+        ((flags & SCTP_ADDR_OVER) && !has_name(message)))
         return fail(EINVAL);
     return 0;
 }
@@ -164,7 +168,7 @@ static int ask_whether_to_send(int fd, const struct msghdr *message, ssize_t siz
                                             .stream = info->head.stream,
                                             .message_size = (uint32_t)size}};
 
-    if (message->msg_name != NULL) {
+    if (has_name(message)) {
         question.payload = message->msg_name;
         question.request.size = message->msg_namelen;
     }
@@ -229,16 +233,16 @@ ssize_t send_message(int fd, int marks, const struct msghdr *message, int flags)
     if (size == -1 || check_size(fd, marks, size) == -1 || take_control(message, &info) == -1 ||
         check_send(message, size, &info) == -1)
         return -1;
-    bool has_name = message->msg_name != NULL, sets_up = (marks & MARK_CONNECTED) == 0;
+    bool is_named = has_name(message), sets_up = (marks & MARK_CONNECTED) == 0;
     /* After the peer's end the association takes no messages any more, though the kernel would. */
-    bool asks = has_name || sets_up || (marks & MARK_ASK) || has_event(fd, POLLRDHUP) ||
+    bool asks = is_named || sets_up || (marks & MARK_ASK) || has_event(fd, POLLRDHUP) ||
                 info.head.stream >= (marks & MARK_STREAMS) >> MARK_STREAMS_SHIFT;
     if (asks && ask_whether_to_send(fd, message, size, &info) == -1)
         return errno == EPIPE ? explain_failed_send(fd, flags) : -1;
     ssize_t sent = send_record(fd, message, &info, (flags & passed_on) | MSG_NOSIGNAL);
     if (sent == -1)
         return explain_failed_send(fd, flags);
-    if (has_name && sets_up && waits(fd, flags)) { /* and does not fail with it */
+    if (is_named && sets_up && waits(fd, flags)) { /* and does not fail with it */
         struct question wait = {.request = {.kind = REQUEST_AWAIT, .flags = REQUEST_WAIT}};
         (void)ask(fd, &wait);
     }
