@@ -288,6 +288,12 @@ class Ancillary(Case):
         client.sendmsg([b"x"], [(pair.SCTP, SNDRCV, struct.pack("HHH2xIIIIIi", 0, 0, 0, 0, 0, 5000, 0, 0, 0))])
         self.assertEqual(accepted.recv(9), b"x")
 
+    def test_a_lifetime_of_no_time(self):
+        accepted, client = self.pair()
+        client.sendmsg([b"late"], [(pair.SCTP, PRINFO, struct.pack("HxxI", 0x10, 0))])
+        client.send(b"in time")
+        self.assertEqual(accepted.recv(9), b"in time")
+
     def test_not_to_the_peer(self):
         _, client = self.pair()
         for flags in (0x200, 4):  # SCTP_EOF and SCTP_ABORT
@@ -607,15 +613,18 @@ class OnTheWay(Case):
     """sendto without a connect before it."""
 
     def test_nobody_answers(self):
-        nobody = self.keep(pair.new())
+        nobody, listener = self.keep(pair.new(), pair.listening())
         nobody.bind(("127.0.0.1", 0))
-        for blocking in (True, False):
-            sock = self.keep(pair.new())
-            sock.setblocking(blocking)
-            self.assertEqual(sock.sendto(b"lost", nobody.getsockname()), 4)
-            self.becomes(lambda: poll(sock), pair.lifeless(select.POLLERR, select.POLLERR, select.POLLHUP))
-            with self.fails(errno.ECONNREFUSED):
-                sock.recv(9)
+        for address in (nobody.getsockname(), ("127.0.0.1", 0)):
+            for blocking in (True, False):
+                sock = self.keep(pair.new())
+                sock.setblocking(blocking)
+                self.assertEqual(sock.sendto(b"lost", address), 4)
+                self.becomes(lambda: poll(sock), pair.lifeless(select.POLLERR, select.POLLERR, select.POLLHUP))
+                with self.fails(errno.ECONNREFUSED):
+                    sock.recv(9)
+                self.assertEqual(sock.sendto(b"again", listener.getsockname()), 5)
+                self.assertEqual(self.keep(listener.accept()[0]).recv(9), b"again")
 
     def test_without_waiting(self):
         listener, sock = self.keep(pair.listening()), self.keep(pair.new())

@@ -328,6 +328,27 @@ class End(pair.Case):
         with self.fails(errno.ENOTCONN):
             self.keep(pair.new()).shutdown(socket.SHUT_RDWR)
 
+    def test_a_socket_that_was_shut_can_connect(self):
+        """What was shut for reading stays so."""
+        def send(sock, address):
+            sock.sendto(b"x", address)
+
+        def connect(sock, address):
+            sock.connect(address)
+            sock.send(b"x")
+        for how, answer in ((socket.SHUT_RD, b""), (socket.SHUT_WR, b"answer"), (socket.SHUT_RDWR, b"")):
+            for begin in (send, connect):
+                listener, client = self.keep(pair.listening(), pair.new())
+                with self.fails(errno.ENOTCONN):
+                    client.shutdown(how)
+                begin(client, listener.getsockname())
+                accepted = self.keep(listener.accept()[0])
+                self.assertEqual(accepted.recv(9), b"x")
+                accepted.send(b"answer")
+                self.assertEqual(client.recv(9), answer)
+                client.send(b"y")
+                self.assertEqual(accepted.recv(9), b"y")
+
     def test_shutdown_of_a_listener(self):
         with self.fails(errno.EOPNOTSUPP):
             self.keep(pair.listening()).shutdown(socket.SHUT_RDWR)

@@ -185,26 +185,6 @@ EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict size)
     return accept_connection(fd, marks, address.__sockaddr__, size, 0);
 }
 
-/* A socket whose connect failed while nobody waited for it has been closed by the stack, so that
- * poll tells of the error. It can connect again: a new one takes its place. */
-static int replace_socket(int fd)
-{
-    struct question question = {.request.kind = REQUEST_REPLACE};
-    struct socket_name name;
-    int cloexec = KERNEL(fcntl, fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
-
-    if (name_of(fd, &name) == -1)
-        return -1;
-    question.request.other = name.id;
-    int fresh = open_socket(name.family, waits(fd, 0) ? 0 : SOCK_NONBLOCK, name.udp_port);
-    if (fresh == -1)
-        return -1;
-    if (ask(fresh, &question) == -1 || KERNEL(dup3, fresh, fd, cloexec) == -1)
-        return fail_and_close(fresh);
-    KERNEL(close, fresh);
-    return 0;
-}
-
 EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
 {
     const struct sockaddr *to = address.__sockaddr__;

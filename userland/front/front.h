@@ -138,6 +138,11 @@ int run_in_child(int (*function)(void *), void *argument);
 
 int open_socket(char family, int type, unsigned udp_port);
 
+/* ESTALE: an association could not be set up while nobody waited, so the stack has closed its end for
+ * poll to tell; or the socket was shut down without one. It can connect again: a new socket takes its
+ * place. 0, or -1 with errno. */
+int replace_socket(int fd);
+
 /* ---- send.c, receive.c: one message per call, as SCTP has it (RFC 6458), with its ancillary data.
  * As sendmsg(2), recvmsg(2), accept4(2). */
 

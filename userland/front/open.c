@@ -196,3 +196,21 @@ int open_socket(char family, int type, unsigned udp_port)
     }
     return fail(ECONNRESET);
 }
+
+int replace_socket(int fd)
+{
+    struct question question = {.request.kind = REQUEST_REPLACE};
+    struct socket_name name;
+    int cloexec = KERNEL(fcntl, fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
+
+    if (name_of(fd, &name) == -1)
+        return -1;
+    question.request.other = name.id;
+    int fresh = open_socket(name.family, waits(fd, 0) ? 0 : SOCK_NONBLOCK, name.udp_port);
+    if (fresh == -1)
+        return -1;
+    if (ask(fresh, &question) == -1 || KERNEL(dup3, fresh, fd, cloexec) == -1)
+        return fail_and_close(fresh);
+    KERNEL(close, fresh);
+    return 0;
+}

@@ -138,7 +138,7 @@ static int connect_socket(struct sock *sock, const struct request *request)
     bool is_complete = address_read(&address, payload, request->size) == 0;
     if (is_complete && (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_LISTENING))
         return fail(EISCONN);
-    if (sock->record_watch.fd == -1 && sock->state != SOCKET_CONNECTED)
+    if (sock_is_stale(sock))
         return fail(ESTALE);
     if (sock_read_address(sock, payload, request->size, &address) == -1 ||
         sock_connect(sock, &address) == -1)
@@ -254,9 +254,11 @@ static int set_up_by_send(struct sock *sock, const struct request *request,
     if (options_stack_get(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == 0 &&
         request->stream >= init.sinit_num_ostreams)
         return fail(EINVAL);
-    if (sock_connect(sock, to) == -1)
-        return -1;
     sock->send_is_due = sock->set_up_by_send = true;
+    if (sock_connect(sock, to) == -1 && to->port != 0) { /* which is refused later */
+        sock->send_is_due = sock->set_up_by_send = false;
+        return -1;
+    }
     return 0;
 }
 
@@ -279,6 +281,8 @@ static int may_send_to(struct sock *sock, const struct request *request)
     }
     if (sock->state == SOCKET_CONNECTED || (sock->state == SOCKET_CONNECTING && to_peer))
         return 0;
+    if (sock_is_stale(sock))
+        return fail(ESTALE);
     return set_up_by_send(sock, request, &to);
 }
 
@@ -306,8 +310,9 @@ static int may_send(struct sock *sock, const struct request *request)
         return fail_with_error(sock, EPIPE);
     if (request->size > 0 && may_send_to(sock, request) == -1)
         return -1;
-    if (sock->error != 0 || sock->shut_write || sock->so == NULL ||
-        (sock->state != SOCKET_CONNECTED && sock->state != SOCKET_CONNECTING))
+    bool can_send = sock->error == 0 && !sock->shut_write && sock->so != NULL &&
+                    (sock->state == SOCKET_CONNECTED || sock->state == SOCKET_CONNECTING);
+    if (!can_send && !sock->send_is_due)
         return fail_with_error(sock, EPIPE);
     if (check_message(sock, request->stream, request->message_size) == -1)
         return -1;
@@ -351,7 +356,7 @@ static int replace(struct sock *sock, const struct request *request)
 {
     struct sock *old = sock_find(request->other);
 
-    if (old == NULL || old->record_watch.fd != -1)
+    if (old == NULL || !sock_is_stale(old))
         return fail(EINVAL);
     sock_replace(old, sock);
     return 0;

@@ -570,7 +570,7 @@ static int start_connecting(struct sock *sock, const struct address *peer)
         return -1;
     }
     sock->error = 0;
-    sock->shut_read = sock->shut_write = false;
+    sock->shut_write = false; /* but what was shut for reading stays so */
     return 0;
 }
 
@@ -597,6 +597,8 @@ static bool has_sent(const struct sock *sock)
 
 void sock_sent(struct sock *sock)
 {
+    if (!has_sent(sock))
+        return;
     sock->send_is_due = false;
     if (sock->end_is_due)
         close_end(sock);
@@ -716,8 +718,18 @@ void sock_sweep(void)
     }
 }
 
+bool sock_is_stale(const struct sock *sock)
+{
+    return sock->state != SOCKET_CONNECTED &&
+           (sock->record_watch.fd == -1 ||
+            (sock->state == SOCKET_CLOSED && sock->shut_read && sock->shut_write));
+}
+
 void sock_replace(struct sock *old, struct sock *fresh)
 {
+    fresh->shut_read = old->shut_read;
+    if (fresh->shut_read)
+        shutdown(fresh->record_watch.fd, SHUT_WR);
     options_free(fresh);
     fresh->options = old->options;
     old->options.kept = NULL;
@@ -726,6 +738,7 @@ void sock_replace(struct sock *old, struct sock *fresh)
     old->addresses = NULL;
     ports_move(old, fresh);
     discard_stack_socket(fresh, true);
+    discard_stack_socket(old, true);
     free_sock(old);
 }
 
@@ -742,10 +755,8 @@ static int shutdown_unconnected(struct sock *sock, int how)
     if (sock->state == SOCKET_CLOSED) {
         sock->shut_read |= how != SHUT_WR;
         sock->shut_write |= how != SHUT_RD;
-        if (sock->record_watch.fd != -1)
-            shutdown(sock->record_watch.fd, how == SHUT_RD   ? SHUT_WR
-                                            : how == SHUT_WR ? SHUT_RD
-                                                             : how);
+        if (sock->record_watch.fd != -1 && sock->shut_read) /* it cannot be written to anyway */
+            shutdown(sock->record_watch.fd, sock->shut_write ? SHUT_RDWR : SHUT_WR);
     }
     return fail(ENOTCONN);
 }

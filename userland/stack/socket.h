@@ -106,6 +106,8 @@ int sock_listen(struct sock *sock, int backlog);
 int sock_connect(struct sock *sock, const struct address *peer);
 int sock_shutdown(struct sock *sock, int how);
 void sock_drained(struct sock *sock); /* all records of one that is shut down have gone out */
+/* Our end has been closed or shut, but for the program the socket can still connect. */
+bool sock_is_stale(const struct sock *sock);
 void sock_replace(struct sock *old, struct sock *fresh); /* fresh gets all but its own end */
 void sock_fail(struct sock *sock, int error);            /* the association is lost */
 /* The program is told the end of the file (or error), and the association is left to itself. */

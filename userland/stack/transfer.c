@@ -70,6 +70,18 @@ static uint16_t stack_send_flags(uint16_t flags)
                       (flags & LX_SACK_IMMEDIATELY ? SCTP_SACK_IMMEDIATELY : 0));
 }
 
+/* A lifetime of no time at all: Linux drops such a message. */
+static bool has_expired(struct sock *sock, const struct record_head *head)
+{
+    const struct socket_options *options = &sock->options;
+    const struct lx_sndrcvinfo *usual =
+        options->has_association ? &options->association.send : &options->socket.send;
+    unsigned policy = head != NULL ? head->policy : usual->sinfo_flags;
+
+    return (policy & LX_PR_SCTP_MASK) == LX_PR_SCTP_TTL &&
+           (head != NULL ? head->policy_value : usual->sinfo_timetolive) == 0;
+}
+
 /* One record of the program's, with or without a head. As usrsctp_sendv. */
 static ssize_t send_record(struct sock *sock, const unsigned char *bytes, size_t size)
 {
@@ -78,7 +90,10 @@ static ssize_t send_record(struct sock *sock, const unsigned char *bytes, size_t
 
     if (size > sizeof(head))
         memcpy(&head, bytes, sizeof(head));
-    if (head.magic != HEAD_MAGIC || head.id != sock->id)
+    bool has_head = head.magic == HEAD_MAGIC && head.id == sock->id;
+    if (has_expired(sock, has_head ? &head : NULL))
+        return 0;
+    if (!has_head)
         return usrsctp_sendv(sock->so, bytes, size, NULL, 0, NULL, 0, SCTP_SENDV_NOINFO, 0);
     info.sendv_sndinfo.snd_sid = head.stream;
     info.sendv_sndinfo.snd_flags = stack_send_flags(head.sctp_flags);
