@@ -192,6 +192,14 @@ class Addresses(Case):
         with self.fails(errno.ENOMEM):
             self.list(sock, GET_LOCAL_ADDRS, 8 + 4)
 
+    def test_of_the_wildcard_of_both_families(self):
+        """Each IPv6 address with its interface, loopback's, too."""
+        sock = self.keep(pair.new(socket.AF_INET6))
+        sock.bind(("::", 0))
+        loopback = struct.pack("=HHI16sI", socket.AF_INET6, socket.htons(sock.getsockname()[1]), 0,
+                               socket.inet_pton(socket.AF_INET6, "::1"), socket.if_nametoindex("lo"))
+        self.assertIn(loopback, self.ask(sock, GET_LOCAL_ADDRS, bytes(2000)))
+
     def test_of_an_association(self):
         accepted, client = self.pair()
         self.assertEqual(self.list(accepted, GET_LOCAL_ADDRS, 2000), 1)

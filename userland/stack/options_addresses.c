@@ -5,6 +5,7 @@
 #include "ports.h"
 #include <errno.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <string.h>
 
 /* ---- addresses out */
@@ -29,8 +30,8 @@ static int list_address(const struct sock *sock, struct address address, struct 
     return 0;
 }
 
-/* The wildcard stands for every address that the host has, of the families that the socket speaks;
- * but link-local ones. */
+/* The wildcard stands for every address that the host has, of the families that the socket speaks.
+ * Linux tells the interface of each IPv6 address, not only of link-local ones. */
 static int list_host_addresses(const struct sock *sock, struct address_list *list)
 {
     struct ifaddrs *all;
@@ -44,6 +45,7 @@ static int list_host_addresses(const struct sock *sock, struct address_list *lis
             sock_read_address(sock, one->ifa_addr, sizeof(struct sockaddr_in6), &address) == -1)
             continue;
         address.port = sock->port;
+        address.scope = if_nametoindex(one->ifa_name);
         result = list_address(sock, address, list);
     }
     freeifaddrs(all);
