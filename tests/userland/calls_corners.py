@@ -40,7 +40,7 @@ class Case(pair.Case):
         length = ctypes.c_uint(len(question))
         if libc.getsockopt(sock.fileno(), pair.SCTP, option, buffer, ctypes.byref(length)) < 0:
             raise OSError(ctypes.get_errno(), "getsockopt")
-        return buffer.raw[:length.value]
+        return buffer.raw[:length.value + (8 if option == GET_LOCAL_ADDRS else 0)]  # Linux counts the addresses only
 
     def subscribe(self, sock, *kinds):
         for kind in kinds:

@@ -45,7 +45,7 @@ static int list_host_addresses(const struct sock *sock, struct address_list *lis
             sock_read_address(sock, one->ifa_addr, sizeof(struct sockaddr_in6), &address) == -1)
             continue;
         address.port = sock->port;
-        address.scope = if_nametoindex(one->ifa_name);
+        address.scope = address_is_v4(&address.ip) ? 0 : if_nametoindex(one->ifa_name);
         result = list_address(sock, address, list);
     }
     freeifaddrs(all);
