@@ -20,12 +20,19 @@ UNORDERED, NOTIFICATION = 1, 0x8000
 ASSOC_CHANGE, SEND_FAILED, SHUTDOWN_EVENT, ADAPTATION, SENDER_DRY, SEND_FAILED_EVENT = (
     0x8001, 0x8003, 0x8005, 0x8007, 0x8009, 0x800d)
 FIONREAD = 0x541B
+SO_TIMESTAMP = 29
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def in_c(host, port):
     return (struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host)
             + bytes(8))
+
+
+def unread(sock):
+    left = ctypes.c_int()
+    libc.ioctl(sock.fileno(), FIONREAD, ctypes.byref(left))
+    return left.value
 
 
 def poll(sock):
@@ -278,6 +285,33 @@ class Ancillary(Case):
             seen.append(struct.unpack_from("H6xI", value))
         self.assertEqual(seen, [(0, 42), (0, 42), (0, 42), (1, 42)])
 
+    def test_what_comes_next_asked_for_late(self):
+        accepted, client = self.pair()
+        for stream, text in ((0, b"first"), (1, b"next"), (2, b"third")):
+            self.send(client, text, (stream, 0, 42, 0))
+        self.wait_until_acknowledged(client)
+        accepted.setsockopt(pair.SCTP, RECVNXTINFO, 1)
+        accepted.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMP, 1)
+        seen = []
+        for _ in range(3):
+            size = unread(accepted)
+            control = [(kind, value) for _, kind, value in accepted.recvmsg(9, 256)[1]]
+            seen.append((size, [(kind, *struct.unpack_from("H6xI", value)) if kind == NXTINFO else kind
+                                for kind, value in control]))
+        self.assertEqual(seen, [(5, [SO_TIMESTAMP, (NXTINFO, 1, 4)]), (4, [SO_TIMESTAMP, (NXTINFO, 2, 5)]),
+                                (5, [SO_TIMESTAMP])])
+
+    def test_more_than_one_says_how_to_send(self):
+        """They count in the order of their numbers, wherever they stand."""
+        accepted, client = self.pair()
+        accepted.setsockopt(pair.SCTP, RECVRCVINFO, 1)
+        sndrcv = (pair.SCTP, SNDRCV, struct.pack("HHH2xIIIIIi", 9999, 0, 0x200, 7, 0, 0, 0, 0, 0))
+        sndinfo = (pair.SCTP, SNDINFO, struct.pack("HHIIi", 3, 0, 42, 0, 0))
+        for both in ([sndrcv, sndinfo], [sndinfo, sndrcv]):
+            client.sendmsg([b"x"], both)
+            _, ((_, _, value),), _, _ = accepted.recvmsg(9, 256)
+            self.assertEqual(struct.unpack_from("H4xI", value), (3, 42))
+
     def test_too_little_room(self):
         accepted, client = self.pair()
         accepted.setsockopt(pair.SCTP, RECVRCVINFO, 1)
@@ -430,22 +464,17 @@ class Notifications(Case):
         listener = self.keep(pair.listening())
         self.subscribe(listener, ASSOC_CHANGE)
         accepted, _ = self.keep(*pair.connected(listener))
-        self.becomes(lambda: self.count_readable(accepted), 20)
+        self.becomes(lambda: unread(accepted), 20)
         accepted, client = self.pair()
         client.send(bytes(100000))
-        self.becomes(lambda: self.count_readable(accepted), 100000)
+        self.becomes(lambda: unread(accepted), 100000)
 
     def test_fionread_of_one(self):
         listener = self.keep(pair.listening())
         self.subscribe(listener, ASSOC_CHANGE)
         accepted, _ = self.keep(*pair.connected(listener))
         self.assertEqual(len(accepted.recvmsg(8)[0]), 8)
-        self.assertEqual(self.count_readable(accepted), 12)
-
-    def count_readable(self, sock):
-        left = ctypes.c_int()
-        self.assertEqual(libc.ioctl(sock.fileno(), FIONREAD, ctypes.byref(left)), 0)
-        return left.value
+        self.assertEqual(unread(accepted), 12)
 
 
 class Errors(Case):

@@ -305,6 +305,23 @@ class End(pair.Case):
                     call()
                 self.assertEqual(failure.exception.errno, errno.EPIPE)
 
+    def test_nobody_accepts(self):
+        """The listener is closed: an association that waited, with data, is reset, however it was set up."""
+        for connects in (True, False):
+            listener, client = pair.listening(), self.keep(pair.new())
+            if connects:
+                client.connect(listener.getsockname())
+                client.send(b"x")
+            else:
+                client.sendto(b"x", listener.getsockname())
+            self.wait_until_acknowledged(client)
+            self.assertTrue(pair.poll((listener, select.POLLIN), timeout_s=pair.PATIENCE_S))
+            listener.close()
+            self.assertTrue(pair.poll((client, select.POLLIN), timeout_s=pair.PATIENCE_S))
+            for error in (errno.ECONNRESET, errno.EPIPE):
+                with self.fails(error):
+                    client.send(b"y")
+
     def test_success_leaves_errno(self):
         libc = ctypes.CDLL(None, use_errno=True)
         accepted, client = self.pair()

@@ -67,20 +67,50 @@ static void set_peek_offset(int fd, int offset)
     KERNEL(setsockopt, fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
 }
 
+static bool is_head(int fd, const struct record_head *head, ssize_t size)
+{
+    struct socket_name name;
+
+    return size >= (ssize_t)sizeof(*head) && head->magic == HEAD_MAGIC && name_of(fd, &name) == 0 &&
+           head->id == name.id;
+}
+
+/* The head of the next message, if there is one, and its size. -1: there is none, or the message came
+ * before the program asked for more than its bytes. */
+static int look_at_next(int fd, struct record_head *head, size_t *size)
+{
+    int offset = peek_offset(fd);
+    ssize_t got =
+        KERNEL(recvfrom, fd, head, sizeof(*head), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, NULL, NULL);
+    bool has_head = is_head(fd, head, got);
+
+    if (got != -1)
+        set_peek_offset(fd, offset);
+    *size = got == -1 ? 0 : (size_t)got - (has_head ? sizeof(*head) : 0);
+    return has_head ? 0 : -1;
+}
+
+/* That of a message that came before: the stack has kept it. */
+static int ask_for_head(int fd, struct record_head *head, bool is_read)
+{
+    struct question question = {
+        .request = {REQUEST_HEAD, .number = is_read}, .answer = head, .room = sizeof(*head)};
+
+    return ask(fd, &question);
+}
+
 static void put_next(struct receive *call)
 {
     struct record_head head;
-    ssize_t size = KERNEL(recvfrom, call->fd, &head, sizeof(head),
-                          MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, NULL, NULL);
+    size_t size;
 
-    if (size != -1)
-        set_peek_offset(call->fd, 0);
-    if (size <= (ssize_t)sizeof(head) || head.magic != HEAD_MAGIC)
+    if (look_at_next(call->fd, &head, &size) == -1 &&
+        (size == 0 || ask_for_head(call->fd, &head, false) == -1))
         return;
     struct sctp_nxtinfo next = {.nxt_sid = head.stream,
                                 .nxt_flags = head.sctp_flags,
                                 .nxt_ppid = head.ppid,
-                                .nxt_length = (uint32_t)((size_t)size - sizeof(head)),
+                                .nxt_length = (uint32_t)size,
                                 .nxt_assoc_id = head.association};
     if (head.flags & HEAD_NOTIFICATION)
         next.nxt_flags = MSG_NOTIFICATION;
@@ -193,14 +223,6 @@ static ssize_t receive_plain(struct receive *call, int dontwait)
 
 #define NO_HEAD (-2)
 
-static bool is_head(int fd, const struct record_head *head, ssize_t size)
-{
-    struct socket_name name;
-
-    return size >= (ssize_t)sizeof(*head) && head->magic == HEAD_MAGIC && name_of(fd, &name) == 0 &&
-           head->id == name.id;
-}
-
 /* Looks at the head of the record, and at as much of its message as there is room for behind the
  * part that has been read. */
 static ssize_t look_with_head(const struct receive *call, struct record_head *head,
@@ -253,11 +275,9 @@ static void put_early(struct receive *call)
 {
     bool is_read = (call->found & MSG_EOR) && (call->flags & MSG_PEEK) == 0;
     struct record_head head;
-    struct question question = {
-        .request = {REQUEST_HEAD, .number = is_read}, .answer = &head, .room = sizeof(head)};
 
-    if (ask(call->fd, &question) != -1)
-        put_ancillary(call, &head, false);
+    if (ask_for_head(call->fd, &head, is_read) != -1)
+        put_ancillary(call, &head, is_read);
 }
 
 /* ---- the call */
@@ -269,7 +289,7 @@ static ssize_t receive_once(struct receive *call, int dontwait)
     if (got != NO_HEAD)
         return got;
     got = receive_plain(call, dontwait);
-    if (got > 0 && (call->marks & (MARK_RCVINFO | MARK_SNDRCV)))
+    if (got > 0 && (call->marks & MARK_HEAD))
         put_early(call);
     return got;
 }
@@ -426,16 +446,14 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
 int readable_bytes(int fd, int marks)
 {
     int begin = peek_offset(fd), all = 0, saved = errno;
+    struct record_head head;
+    size_t size;
 
     if (marks & MARK_LISTENING)
         return fail(ENOTCONN);
-    ssize_t size = KERNEL(recvfrom, fd, NULL, 0L, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, NULL, NULL);
+    bool has_head = look_at_next(fd, &head, &size) == 0;
     errno = saved;
-    if (size <= 0)
-        return 0;
-    if ((marks & MARK_HEAD) && begin == 0)
-        size -= (ssize_t)sizeof(struct record_head);
-    if (begin + size == CHUNK_SIZE && KERNEL(ioctl, fd, FIONREAD, &all) == 0)
+    if (!has_head && (size_t)begin + size == CHUNK_SIZE && KERNEL(ioctl, fd, FIONREAD, &all) == 0)
         return all;
     return (int)size;
 }

@@ -74,42 +74,41 @@ static void take_data(struct send_info *info, int type, const union send_data *d
         head->sctp_flags = data->sndrcv.sinfo_flags;
         head->ppid = data->sndrcv.sinfo_ppid;
         head->context = data->sndrcv.sinfo_context;
-        head->policy = data->sndrcv.sinfo_flags & SCTP_PR_SCTP_MASK;
         head->policy_value = data->sndrcv.sinfo_timetolive;
-        if (head->policy == 0 && head->policy_value > 0)
-            head->policy = SCTP_PR_SCTP_TTL;
     } else if (type == SCTP_SNDINFO) {
         head->stream = data->snd.snd_sid;
         head->sctp_flags = data->snd.snd_flags;
         head->ppid = data->snd.snd_ppid;
         head->context = data->snd.snd_context;
     } else {
-        head->policy = data->pr.pr_policy;
-        head->policy_value = head->policy == SCTP_PR_SCTP_NONE ? 0 : data->pr.pr_value;
+        head->sctp_flags = (uint16_t)((head->sctp_flags & ~SCTP_PR_SCTP_MASK) | data->pr.pr_policy);
+        head->policy_value = data->pr.pr_policy == SCTP_PR_SCTP_NONE ? 0 : data->pr.pr_value;
     }
 }
 
-static int take_one(struct send_info *info, const struct cmsghdr *control)
+static int take_one(union send_data *data, unsigned *found, const struct cmsghdr *control)
 {
     static const size_t sizes[] = {[SCTP_INIT] = sizeof(struct sctp_initmsg),
                                    [SCTP_SNDRCV] = sizeof(struct sctp_sndrcvinfo),
                                    [SCTP_SNDINFO] = sizeof(struct sctp_sndinfo),
                                    [SCTP_PRINFO] = sizeof(struct sctp_prinfo)};
     unsigned type = (unsigned)control->cmsg_type;
-    union send_data data;
 
     if (type == SCTP_DSTADDRV4 || type == SCTP_DSTADDRV6)
         return 0; /* more paths of an association to come: there is one */
     if (type > SCTP_PRINFO || sizes[type] == 0 || control->cmsg_len != CMSG_LEN(sizes[type]))
         return fail(EINVAL);
-    memcpy(&data, CMSG_DATA(control), sizes[type]);
-    take_data(info, (int)type, &data);
-    return 0;
+    memcpy(&data[type], CMSG_DATA(control), sizes[type]);
+    *found |= 1u << type;
+    return type == SCTP_PRINFO && (data[type].pr.pr_policy & ~SCTP_PR_SCTP_MASK) ? fail(EINVAL) : 0;
 }
 
+/* Of each type the last counts, and they do in the order of their numbers. */
 static int take_control(const struct msghdr *message, struct send_info *info)
 {
     struct msghdr walk = *message;
+    union send_data data[SCTP_PRINFO + 1];
+    unsigned found = 0;
 
     if (message->msg_control == NULL || message->msg_controllen == 0)
         return 0;
@@ -119,9 +118,15 @@ static int take_control(const struct msghdr *message, struct send_info *info)
             message->msg_controllen - (size_t)((char *)control - (char *)message->msg_control);
         if (control->cmsg_len < sizeof(*control) || control->cmsg_len > room)
             return fail(EINVAL);
-        if (control->cmsg_level == IPPROTO_SCTP && take_one(info, control) == -1)
+        if (control->cmsg_level == IPPROTO_SCTP && take_one(data, &found, control) == -1)
             return -1;
     }
+    for (int type = 0; type <= SCTP_PRINFO; type++)
+        if (found & 1u << type)
+            take_data(info, type, &data[type]);
+    info->head.policy = info->head.sctp_flags & SCTP_PR_SCTP_MASK;
+    if (info->head.policy == SCTP_PR_SCTP_NONE && info->head.policy_value > 0)
+        info->head.policy = SCTP_PR_SCTP_TTL;
     return 0;
 }
 
@@ -154,8 +159,7 @@ static int check_send(const struct msghdr *message, ssize_t size, const struct s
         SCTP_UNORDERED | SCTP_ADDR_OVER | SCTP_SACK_IMMEDIATELY | SCTP_SENDALL | SCTP_PR_SCTP_MASK;
     unsigned flags = info->head.sctp_flags;
 
-    if (size == 0 || (flags & ~known) != 0 || (info->head.policy & ~SCTP_PR_SCTP_MASK) != 0 ||
-        ((flags & SCTP_ADDR_OVER) && !has_name(message)))
+    if (size == 0 || (flags & ~known) != 0 || ((flags & SCTP_ADDR_OVER) && !has_name(message)))
         return fail(EINVAL);
     return 0;
 }

@@ -200,7 +200,10 @@ static void pass_on_all(struct sock *sock, const size_t *sizes, int count)
             continue;
         if (sock->has_filler) {
             sock->has_filler = false;
-        } else if (sock->to_peer != NULL || !pass_on(sock, records[i], sizes[i])) {
+            continue;
+        }
+        sock->send_is_due = false;
+        if (sock->to_peer != NULL || !pass_on(sock, records[i], sizes[i])) {
             *last = hold(records[i], sizes[i]);
             if (*last != NULL)
                 last = &(*last)->next;
@@ -363,6 +366,17 @@ static void keep_early(struct sock *sock, const struct record_head *head)
     sock->early_size = unread_size(sock);
 }
 
+static void stamp(const struct sock *sock, struct record_head *head)
+{
+    struct timespec now = {.tv_sec = 0};
+
+    head->stamp = sock->options.stamps;
+    if (head->stamp != 0)
+        clock_gettime(CLOCK_REALTIME, &now);
+    head->seconds = (uint64_t)now.tv_sec;
+    head->nanoseconds = (uint32_t)now.tv_nsec;
+}
+
 const struct record_head *transfer_early_head(struct sock *sock, bool is_read)
 {
     static struct record_head head;
@@ -370,6 +384,7 @@ const struct record_head *transfer_early_head(struct sock *sock, bool is_read)
     if (sock->early == NULL)
         return NULL;
     head = sock->early->head;
+    stamp(sock, &head); /* as Linux does where it has not noted the time */
     if (is_read)
         let_go(&sock->early);
     return &head;
@@ -468,23 +483,19 @@ static bool wants_heads(const struct sock *sock)
 static struct record_head make_head(const struct sock *sock, const struct received *received)
 {
     const struct sctp_rcvinfo *info = &received->info;
-    struct timespec now = {.tv_sec = 0};
+    struct record_head head = {.magic = HEAD_MAGIC,
+                               .id = sock->id,
+                               .stream = info->rcv_sid,
+                               .ssn = info->rcv_ssn,
+                               .sctp_flags = info->rcv_flags & SCTP_UNORDERED ? LX_UNORDERED : 0,
+                               .ppid = info->rcv_ppid,
+                               .context = info->rcv_context,
+                               .tsn = info->rcv_tsn,
+                               .cumtsn = info->rcv_cumtsn,
+                               .association = (int32_t)info->rcv_assoc_id};
 
-    if (sock->options.stamps != 0)
-        clock_gettime(CLOCK_REALTIME, &now);
-    return (struct record_head){.magic = HEAD_MAGIC,
-                                .id = sock->id,
-                                .stamp = sock->options.stamps,
-                                .seconds = (uint64_t)now.tv_sec,
-                                .nanoseconds = (uint32_t)now.tv_nsec,
-                                .stream = info->rcv_sid,
-                                .ssn = info->rcv_ssn,
-                                .sctp_flags = info->rcv_flags & SCTP_UNORDERED ? LX_UNORDERED : 0,
-                                .ppid = info->rcv_ppid,
-                                .context = info->rcv_context,
-                                .tsn = info->rcv_tsn,
-                                .cumtsn = info->rcv_cumtsn,
-                                .association = (int32_t)info->rcv_assoc_id};
+    stamp(sock, &head);
+    return head;
 }
 
 void transfer_note(struct sock *sock, const void *note, size_t size)
