@@ -138,7 +138,9 @@ enum mark {
 #define HEAD_MAGIC UINT64_C(0x53435450206d7367)
 enum head_flag {
     HEAD_NOTIFICATION = 0x01, /* the message is a notification, in Linux' form */
-    HEAD_CONTINUED = 0x02     /* the message goes on in the next record */
+    HEAD_CONTINUED = 0x02,    /* the message goes on in the next record */
+    HEAD_MORE = 0x04,         /* MSG_MORE: another message follows at once */
+    HEAD_USUAL = 0x08         /* and nothing is said of how to send this one */
 };
 struct record_head {
     _Alignas(8) uint64_t magic;

@@ -158,6 +158,21 @@ class Errors(pair.Case):
         with self.fails(errno.ENOTCONN):
             self.keep(pair.new()).recv(9)
 
+    def test_more_is_to_come(self):
+        """Messages with MSG_MORE wait for one without, for enough to fill a packet, or for the end."""
+        for last in (lambda sock: sock.send(b"!"), lambda sock: sock.send(b"!" * 70000, socket.MSG_MORE),
+                     lambda sock: sock.shutdown(socket.SHUT_WR), lambda sock: sock.close()):
+            accepted, client = self.pair()
+            for _ in range(2):
+                client.send(b"more", socket.MSG_MORE)
+            accepted.settimeout(0.3)
+            with self.assertRaises(TimeoutError):
+                accepted.recv(9)
+            accepted.settimeout(None)
+            last(client)
+            self.assertEqual([accepted.recv(9), accepted.recv(9), accepted.recv(1)[:1] in (b"!", b"")],
+                             [b"more", b"more", True])
+
     def test_sendto_connects(self):
         listener = self.keep(pair.listening())
         client = self.keep(pair.new())

@@ -209,11 +209,12 @@ static ssize_t send_record(int fd, const struct msghdr *message, const struct se
     struct msghdr record = {.msg_iov = message->msg_iov, .msg_iovlen = message->msg_iovlen};
     struct socket_name name;
 
-    if (!info->given)
+    if (!info->given && (flags & MSG_MORE) == 0)
         return LIBC(sendmsg)(fd, &record, flags);
     if (message->msg_iovlen > IOV_MAX - 1)
         return fail(EMSGSIZE);
     head.magic = HEAD_MAGIC;
+    head.flags = (flags & MSG_MORE ? HEAD_MORE : 0) | (info->given ? 0 : HEAD_USUAL);
     head.id = name_of(fd, &name) == 0 ? name.id : 0;
     parts[0] = (struct iovec){&head, sizeof(head)};
     record.msg_iov = parts;

@@ -70,8 +70,18 @@ static uint16_t stack_send_flags(uint16_t flags)
                       (flags & LX_SACK_IMMEDIATELY ? SCTP_SACK_IMMEDIATELY : 0));
 }
 
+/* The head of a record of the program's, if it has one. */
+static bool read_head(const struct sock *sock, const unsigned char *bytes, size_t size,
+                      struct record_head *head)
+{
+    if (size <= sizeof(*head))
+        return false;
+    memcpy(head, bytes, sizeof(*head));
+    return head->magic == HEAD_MAGIC && head->id == sock->id;
+}
+
 /* A lifetime of no time at all: Linux drops such a message. */
-static bool has_expired(struct sock *sock, const struct record_head *head)
+static bool has_expired(const struct sock *sock, const struct record_head *head)
 {
     const struct socket_options *options = &sock->options;
     const struct lx_sndrcvinfo *usual =
@@ -86,15 +96,15 @@ static bool has_expired(struct sock *sock, const struct record_head *head)
 static ssize_t send_record(struct sock *sock, const unsigned char *bytes, size_t size)
 {
     struct sctp_sendv_spa info = {.sendv_flags = SCTP_SEND_SNDINFO_VALID};
-    struct record_head head = {.magic = 0};
+    struct record_head head;
+    size_t head_size = read_head(sock, bytes, size, &head) ? sizeof(head) : 0;
+    bool is_usual = head_size == 0 || (head.flags & HEAD_USUAL);
 
-    if (size > sizeof(head))
-        memcpy(&head, bytes, sizeof(head));
-    bool has_head = head.magic == HEAD_MAGIC && head.id == sock->id;
-    if (has_expired(sock, has_head ? &head : NULL))
+    if (has_expired(sock, is_usual ? NULL : &head))
         return 0;
-    if (!has_head)
-        return usrsctp_sendv(sock->so, bytes, size, NULL, 0, NULL, 0, SCTP_SENDV_NOINFO, 0);
+    if (is_usual)
+        return usrsctp_sendv(sock->so, bytes + head_size, size - head_size, NULL, 0, NULL, 0,
+                             SCTP_SENDV_NOINFO, 0);
     info.sendv_sndinfo.snd_sid = head.stream;
     info.sendv_sndinfo.snd_flags = stack_send_flags(head.sctp_flags);
     info.sendv_sndinfo.snd_ppid = head.ppid;
@@ -142,8 +152,25 @@ static bool pass_on(struct sock *sock, const unsigned char *bytes, size_t size)
     return send_record(sock, bytes, size) >= 0 || errno != EWOULDBLOCK;
 }
 
+/* MSG_MORE: Linux waits for more, until that is enough for a packet, or there will be no more. */
+static bool waits_for_more(struct sock *sock)
+{
+    const struct held *last = sock->to_peer;
+    size_t total = 0;
+    struct record_head head;
+
+    if (last == NULL || sock->closed || sock->shut_write)
+        return false;
+    for (; last->next != NULL; last = last->next)
+        total += last->size;
+    return read_head(sock, last->bytes, last->size, &head) && (head.flags & HEAD_MORE) &&
+           total + last->size < options_status(sock).sstat_fragmentation_point;
+}
+
 static bool flush_to_peer(struct sock *sock)
 {
+    if (waits_for_more(sock))
+        return true;
     while (sock->to_peer != NULL) {
         if (!has_room(sock) || !pass_on(sock, sock->to_peer->bytes, sock->to_peer->size))
             return false;
@@ -193,7 +220,10 @@ static int receive_records(int fd, size_t *sizes)
 static void pass_on_all(struct sock *sock, const size_t *sizes, int count)
 {
     struct held **last = &sock->to_peer;
+    struct record_head head;
 
+    while (*last != NULL)
+        last = &(*last)->next;
     sock->is_used = true;
     for (int i = 0; i < count; i++) {
         if (sizes[i] == 0)
@@ -203,12 +233,14 @@ static void pass_on_all(struct sock *sock, const size_t *sizes, int count)
             continue;
         }
         sock->send_is_due = false;
-        if (sock->to_peer != NULL || !pass_on(sock, records[i], sizes[i])) {
+        bool has_more = read_head(sock, records[i], sizes[i], &head) && (head.flags & HEAD_MORE);
+        if (sock->to_peer != NULL || has_more || !pass_on(sock, records[i], sizes[i])) {
             *last = hold(records[i], sizes[i]);
             if (*last != NULL)
                 last = &(*last)->next;
         }
     }
+    (void)flush_to_peer(sock);
 }
 
 /* All that the program has sent, as far as usrsctp has room. Linux can tell the end before the last
