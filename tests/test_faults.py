@@ -527,8 +527,8 @@ def test_clock_changes_change_nothing(watch, start_client, run_client, tmp_path,
         r"answered, time (\d+)ms", r"= [\d.]+/[\d.]+/([\d.]+)/"))
     assert 580 <= total_ms <= elapsed_ms and most_ms < elapsed_ms
     assert run_client("127.0.0.1", server.port, env=env) == (0, answers(5), "")
-    # The caller was killed, perhaps with an answer unread.
-    assert re.fullmatch(r"([\w-]+: connection from 127\.0\.0\.1: Connection reset by peer\n)?", server.stop()[1])
+    # The caller was killed, perhaps with an answer unread, or before the answer was sent.
+    assert only_broken(r"[\w-]+", server.stop()[1])
 
 
 @pytest.mark.plain

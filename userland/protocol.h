@@ -153,6 +153,9 @@ struct record_head {
     uint64_t seconds;
 };
 
+/* Of the messages that went without. HEAD_READ: all of the first message has been read. */
+enum which_head { HEAD_FIRST, HEAD_READ, HEAD_SECOND };
+
 /* A new connection, in a record of a listening socket, with its descriptor (SCM_RIGHTS). */
 struct record_connection {
     uint32_t address_size;
@@ -173,7 +176,7 @@ enum request_kind {
     REQUEST_SET,      /* level, number: option; payload: value */
     REQUEST_MAY_SEND, /* may a send go ahead? payload: destination, or none */
     REQUEST_MAY_RECEIVE,
-    REQUEST_HEAD,    /* of a message without one; number: 1 if all of the message has been read */
+    REQUEST_HEAD,    /* of a message without one; number: enum which_head */
     REQUEST_LINGER,  /* number: seconds; the reply comes when the association has ended */
     REQUEST_REPLACE, /* other: the socket that this one takes the place of */
     REQUEST_CAPTURE, /* with a descriptor: packets go into that file, too */

@@ -301,6 +301,20 @@ class Ancillary(Case):
         self.assertEqual(seen, [(5, [SO_TIMESTAMP, (NXTINFO, 1, 4)]), (4, [SO_TIMESTAMP, (NXTINFO, 2, 5)]),
                                 (5, [SO_TIMESTAMP])])
 
+    def test_what_comes_next_while_this_is_not_read(self):
+        accepted, client = self.pair()
+        for late in (True, False):
+            for stream in range(2):
+                self.send(client, b"message", (stream, 0, 42, 0))
+            self.wait_until_acknowledged(client)
+            accepted.setsockopt(pair.SCTP, RECVNXTINFO, 1)
+            seen = []
+            for room, flags in ((9, socket.MSG_PEEK), (0, 0), (3, 0), (9, 0)):
+                _, ((_, _, value),), _, _ = accepted.recvmsg(room, 256, flags)
+                seen.append(struct.unpack_from("H", value)[0])
+            self.assertEqual(seen, [0, 1, 1, 1], late)
+            self.assertEqual(accepted.recvmsg(9, 256)[:2], (b"message", []))
+
     def test_more_than_one_says_how_to_send(self):
         """They count in the order of their numbers, wherever they stand."""
         accepted, client = self.pair()

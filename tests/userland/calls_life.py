@@ -239,6 +239,20 @@ class Connect(pair.Case):
             sock.send(b"hello")
             self.assertEqual(sock.recv(9), b"hello")
 
+    def test_its_name_after_a_refusal(self):
+        nobody = self.keep(pair.new())
+        nobody.bind(("127.0.0.1", 0))
+        for port in (nobody.getsockname()[1], 0):
+            for blocking in (True, False):
+                client = self.keep(pair.new())
+                client.setblocking(blocking)
+                with self.fails(errno.ECONNREFUSED if blocking else errno.EINPROGRESS):
+                    client.connect(("127.0.0.1", port))
+                host, own_port = client.getsockname()
+                self.assertEqual((host, own_port != 0), ("127.0.0.1", True))
+                self.becomes(lambda: client.connect_ex(("127.0.0.1", port)),
+                             errno.ECONNREFUSED if blocking else errno.EINPROGRESS)
+
 
 class End(pair.Case):
     def test_close_is_the_end_of_the_file_at_the_other_end(self):

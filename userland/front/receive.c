@@ -16,8 +16,9 @@ struct receive {
     struct msghdr *message;
     size_t room, used; /* for bytes; by ancillary data */
     int fd, marks;
-    int flags; /* MSG_PEEK, MSG_DONTWAIT */
-    int found; /* msg_flags */
+    int flags;  /* MSG_PEEK, MSG_DONTWAIT */
+    bool peeks; /* since the program says so */
+    int found;  /* msg_flags */
 };
 
 /* ---- ancillary data */
@@ -91,21 +92,31 @@ static int look_at_next(int fd, struct record_head *head, size_t *size)
 }
 
 /* That of a message that came before: the stack has kept it. */
-static int ask_for_head(int fd, struct record_head *head, bool is_read)
+static int ask_for_head(int fd, struct record_head *head, enum which_head which)
 {
     struct question question = {
-        .request = {REQUEST_HEAD, .number = is_read}, .answer = head, .room = sizeof(*head)};
+        .request = {REQUEST_HEAD, .number = (int)which}, .answer = head, .room = sizeof(*head)};
 
     return ask(fd, &question);
 }
 
-static void put_next(struct receive *call)
+/* For Linux the next message is the one that follows, also where this one has not been read to its end;
+ * but for MSG_PEEK it is this one. */
+static void put_next(struct receive *call, bool is_left)
 {
     struct record_head head;
     size_t size;
+    int fd = call->fd, offset = peek_offset(fd);
 
-    if (look_at_next(call->fd, &head, &size) == -1 &&
-        (size == 0 || ask_for_head(call->fd, &head, false) == -1))
+    set_peek_offset(fd, 0);
+    if (is_left) {
+        ssize_t whole = KERNEL(recvfrom, fd, NULL, 0L, MSG_PEEK | MSG_TRUNC, NULL, NULL);
+        set_peek_offset(fd, (int)whole);
+    }
+    bool has_head = look_at_next(fd, &head, &size) == 0;
+    set_peek_offset(fd, offset);
+    if (!has_head &&
+        (size == 0 || ask_for_head(fd, &head, is_left ? HEAD_SECOND : HEAD_FIRST) == -1))
         return;
     struct sctp_nxtinfo next = {.nxt_sid = head.stream,
                                 .nxt_flags = head.sctp_flags,
@@ -118,7 +129,7 @@ static void put_next(struct receive *call)
 }
 
 /* In the order of net/sctp/socket.c, sctp_recvmsg. Notifications have none but what comes next. */
-static void put_ancillary(struct receive *call, const struct record_head *head, bool next_follows)
+static void put_ancillary(struct receive *call, const struct record_head *head, bool ends)
 {
     struct sctp_rcvinfo info = {.rcv_sid = head->stream,
                                 .rcv_ssn = head->ssn,
@@ -139,8 +150,8 @@ static void put_ancillary(struct receive *call, const struct record_head *head, 
     bool is_message = (head->flags & HEAD_NOTIFICATION) == 0;
 
     put_time(call, head);
-    if ((call->marks & MARK_NXTINFO) && next_follows)
-        put_next(call);
+    if (call->marks & MARK_NXTINFO)
+        put_next(call, !call->peeks && (!ends || (call->flags & MSG_PEEK)));
     if ((call->marks & MARK_RCVINFO) && is_message)
         put_control(call, IPPROTO_SCTP, SCTP_RCVINFO, &info, sizeof(info));
     if ((call->marks & MARK_SNDRCV) && is_message)
@@ -266,18 +277,19 @@ static ssize_t receive_with_head(struct receive *call, int dontwait)
         call->found |= MSG_EOR;
     if (head.flags & HEAD_NOTIFICATION)
         call->found |= MSG_NOTIFICATION;
-    put_ancillary(call, &head, ends && (call->flags & MSG_PEEK) == 0);
+    put_ancillary(call, &head, ends);
     return got;
 }
 
 /* The message came before the program asked for more than its bytes. */
 static void put_early(struct receive *call)
 {
-    bool is_read = (call->found & MSG_EOR) && (call->flags & MSG_PEEK) == 0;
+    bool ends = (call->found & MSG_EOR) != 0;
     struct record_head head;
 
-    if (ask_for_head(call->fd, &head, is_read) != -1)
-        put_ancillary(call, &head, is_read);
+    if (ask_for_head(call->fd, &head,
+                     ends && (call->flags & MSG_PEEK) == 0 ? HEAD_READ : HEAD_FIRST) != -1)
+        put_ancillary(call, &head, ends);
 }
 
 /* ---- the call */
@@ -420,6 +432,7 @@ ssize_t receive_message(int fd, int marks, struct msghdr *message, int flags)
     int saved = errno;
 
     call.flags = flags & (MSG_DONTWAIT | MSG_PEEK);
+    call.peeks = (flags & MSG_PEEK) != 0;
     if (bad_pointer(message))
         return fail(EFAULT);
     if (flags & MSG_ERRQUEUE)

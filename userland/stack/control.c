@@ -221,9 +221,9 @@ static int set_option(struct sock *sock, const struct request *request)
     return options_set(sock, request->level, request->number, payload, request->size);
 }
 
-static int tell_head(struct sock *sock, bool is_read)
+static int tell_head(struct sock *sock, int which)
 {
-    const struct record_head *head = transfer_early_head(sock, is_read);
+    const struct record_head *head = transfer_early_head(sock, which);
 
     if (head == NULL)
         return fail(ENOMSG);
@@ -255,7 +255,7 @@ static int set_up_by_send(struct sock *sock, const struct request *request,
         request->stream >= init.sinit_num_ostreams)
         return fail(EINVAL);
     sock->send_is_due = sock->set_up_by_send = true;
-    if (sock_connect(sock, to) == -1 && to->port != 0) { /* which is refused later */
+    if (sock_connect(sock, to) == -1) {
         sock->send_is_due = sock->set_up_by_send = false;
         return -1;
     }
@@ -378,7 +378,7 @@ static int handle_socket_request(struct sock *sock, const struct request *reques
     case REQUEST_SOURCE: return tell_peer(sock);
     case REQUEST_GET: return get_option(sock, request);
     case REQUEST_SET: return set_option(sock, request);
-    case REQUEST_HEAD: return tell_head(sock, request->number != 0);
+    case REQUEST_HEAD: return tell_head(sock, request->number);
     case REQUEST_MAY_SEND: return may_send(sock, request);
     case REQUEST_MAY_RECEIVE: return may_receive(sock, request);
     case REQUEST_LINGER: return linger(sock);

@@ -302,6 +302,8 @@ struct address sock_name(const struct sock *sock)
 
     if (sock->link != NULL)
         name = sock->link->local;
+    else if (!address_is_any(&sock->tried_from.ip))
+        name = sock->tried_from;
     else if (sock->address_count > 0)
         name = sock->addresses[0];
     name.port = sock->port;
@@ -443,6 +445,10 @@ void sock_refresh(struct sock *sock)
 {
     if (!sock_has_association(sock))
         return;
+    if (sock->peer_port == 0) { /* nobody can be there, and usrsctp does not ask */
+        sock_fail(sock, ECONNREFUSED);
+        return;
+    }
     int events = usrsctp_get_events(sock->so);
     int error = (events & SCTP_EVENT_ERROR) != 0 ? take_stack_error(sock) : 0;
     if (sock->state == SOCKET_CONNECTING) {
@@ -546,6 +552,7 @@ static int choose_link(struct sock *sock, const struct address *peer)
         return fail(ENOBUFS);
     link->users++;
     sock->link = link;
+    sock->tried_from = local;
     sock->peer_port = peer->port;
     if (mtu > MTU_DEFAULT + IPV6_UDP_OVERHEAD) {
         mtu -= IPV6_UDP_OVERHEAD;
@@ -564,7 +571,9 @@ static int start_connecting(struct sock *sock, const struct address *peer)
         return -1;
     union stack_name to = sock_stack_name(peer->port, sock->link);
     sock->state = SOCKET_CONNECTING; /* its first packet can already be answered */
-    if (usrsctp_connect(sock->so, &to.any, sizeof(to)) == -1 && errno != EINPROGRESS) {
+    if (peer->port == 0) {
+        sock_changed(sock); /* and is refused */
+    } else if (usrsctp_connect(sock->so, &to.any, sizeof(to)) == -1 && errno != EINPROGRESS) {
         sock->state = SOCKET_CLOSED;
         drop_link(sock);
         return -1;
@@ -624,16 +633,9 @@ void sock_show_failure(struct sock *sock)
 
 int sock_connect(struct sock *sock, const struct address *peer)
 {
-    struct address local;
-    uint32_t mtu;
-
     sock_refresh(sock);
     if (!may_connect(sock, peer))
         return -1;
-    if (peer->port == 0 && wire_route(peer, &local, &mtu) == 0) { /* nobody can be there */
-        fail_connect(sock, ECONNREFUSED);
-        return fail(ECONNREFUSED);
-    }
     if (start_connecting(sock, peer) == 0)
         return 0;
     int error = errno;
@@ -727,6 +729,7 @@ bool sock_is_stale(const struct sock *sock)
 
 void sock_replace(struct sock *old, struct sock *fresh)
 {
+    fresh->tried_from = old->tried_from;
     fresh->shut_read = old->shut_read;
     if (fresh->shut_read)
         shutdown(fresh->record_watch.fd, SHUT_WR);

@@ -51,6 +51,7 @@ struct sock {
     struct address *addresses; /* bound to: one wildcard, or those that bind and bindx named */
     struct link *link;         /* to the peer */
     uint16_t peer_port;
+    struct address tried_from; /* the last association: its name stays, also when it was refused */
 
     /* Of one that listens. */
     unsigned backlog, offered_size; /* of one connection that waits for accept, in the kernel */

@@ -409,15 +409,18 @@ static void stamp(const struct sock *sock, struct record_head *head)
     head->nanoseconds = (uint32_t)now.tv_nsec;
 }
 
-const struct record_head *transfer_early_head(struct sock *sock, bool is_read)
+const struct record_head *transfer_early_head(struct sock *sock, int which)
 {
     static struct record_head head;
+    const struct held *held = sock->early;
 
-    if (sock->early == NULL)
+    if (held != NULL && which == HEAD_SECOND)
+        held = held->next;
+    if (held == NULL)
         return NULL;
-    head = sock->early->head;
+    head = held->head;
     stamp(sock, &head); /* as Linux does where it has not noted the time */
-    if (is_read)
+    if (which == HEAD_READ)
         let_go(&sock->early);
     return &head;
 }

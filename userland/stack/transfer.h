@@ -24,8 +24,8 @@ void transfer_note(struct sock *sock, const void *note, size_t size);
  * a socket's first messages are kept, until it is clear that the program has read one of them.
  */
 void transfer_check_early(struct sock *sock); /* before heads are asked for */
-/* Of the oldest one; is_read: that was it. NULL where nothing is known. */
-const struct record_head *transfer_early_head(struct sock *sock, bool is_read);
+/* which: enum which_head. NULL where nothing is known. */
+const struct record_head *transfer_early_head(struct sock *sock, int which);
 
 /* Memory of what is held. */
 void transfer_forget(struct sock *sock);
