@@ -20,6 +20,7 @@
 
 struct control {
     struct watch watch; /* first */
+    bool is_watched;    /* its request has not come yet, or waits */
     bool is_foreign;    /* of another user */
     struct sock *waits_for;
     struct request request; /* the one that waits */
@@ -346,7 +347,7 @@ static int may_receive(struct sock *sock, const struct request *request)
 static int linger(struct sock *sock)
 {
     if (sock->state == SOCKET_CONNECTED && sock->record_watch.fd != -1)
-        transfer_records(&sock->record_watch, EPOLLIN | EPOLLHUP);
+        transfer_records(&sock->record_watch, EPOLLIN);
     if (!sock->closed || sock->linger_until_ns == 0)
         return 0;
     return fail(EINPROGRESS);
@@ -438,6 +439,15 @@ static bool may_ask(const struct control *control, const struct request *request
            read_socket_name(&address, size, &name) && name.id == request->id;
 }
 
+/* Most requests are there at once, and answered at once: their connections need no watch. */
+static void watch_on(struct control *control)
+{
+    if (!control->is_watched && loop_watch(&control->watch, EPOLLIN | EPOLLET) == -1)
+        close_control(control);
+    else
+        control->is_watched = true;
+}
+
 /* What a connection is for: one request. Where it waits for an answer, the connection stays. */
 static void handle_control(struct watch *watch, uint32_t events)
 {
@@ -449,8 +459,10 @@ static void handle_control(struct watch *watch, uint32_t events)
 
     expect_descriptor(&message, &ancillary);
     ssize_t got = recvmsg(watch->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got == -1 && (errno == EAGAIN || errno == EINTR) && (events & EPOLLHUP) == 0)
+    if (got == -1 && (errno == EAGAIN || errno == EINTR) && (events & EPOLLHUP) == 0) {
+        watch_on(control);
         return;
+    }
     int fd = got == -1 ? -1 : take_descriptor(&message);
     bool is_whole = got >= (ssize_t)sizeof(request) && control->waits_for == NULL &&
                     request.size <= (size_t)got - sizeof(request) && may_ask(control, &request, fd);
@@ -463,6 +475,8 @@ static void handle_control(struct watch *watch, uint32_t events)
         handle_request(control, &request);
     if (!is_whole || control->waits_for == NULL)
         close_control(control);
+    else
+        watch_on(control);
 }
 
 /* ---- who comes */
@@ -483,33 +497,33 @@ static int start_conversation(int fd, bool is_foreign)
     if (control == NULL)
         return -1;
     control->watch = (struct watch){.fd = fd, .ready = handle_control};
-    if (loop_watch(&control->watch, EPOLLIN | EPOLLET) == -1) {
-        free(control);
-        return -1;
-    }
     control->is_foreign = is_foreign;
     foreign_count += is_foreign;
-    handle_control(&control->watch, 0); /* the request is often there already */
+    handle_control(&control->watch, 0);
     return 0;
 }
 
 /* The name of a program's end tells which socket it is; a conversation's has none. */
-static int open_by_name(int fd, bool is_foreign)
+static int open_by_name(int fd, const struct program *program, bool is_foreign)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
-    socklen_t size = sizeof(address);
     struct socket_name name;
 
-    if (getpeername(fd, (struct sockaddr *)&address, &size) == -1 ||
-        !read_socket_name(&address, size, &name))
+    if (!read_socket_name(&program->name, program->size, &name))
         return start_conversation(fd, is_foreign);
     if (is_foreign || sock_open(fd, name.id, name.family == '4' ? AF_INET : AF_INET6) == NULL)
         return -1;
     return 0;
 }
 
-void control_accept(int fd)
+int control_accept(int listener, struct program *program)
 {
-    if (open_by_name(fd, !is_ours(fd)) == -1)
+    program->name = (struct sockaddr_un){.sun_family = AF_UNSPEC};
+    program->size = sizeof(program->name);
+    return accept4(listener, (struct sockaddr *)&program->name, &program->size, SOCK_CLOEXEC);
+}
+
+void control_serve(int fd, const struct program *program)
+{
+    if (open_by_name(fd, program, !is_ours(fd)) == -1)
         close(fd);
 }

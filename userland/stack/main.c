@@ -124,11 +124,12 @@ static void turn_away_program(int listener)
 
 static void accept_programs(struct watch *watch, uint32_t events)
 {
-    int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
+    struct program program;
+    int fd = control_accept(watch->fd, &program);
 
     (void)events;
     if (fd != -1)
-        control_accept(fd);
+        control_serve(fd, &program);
     else if (errno == EMFILE || errno == ENFILE)
         turn_away_program(watch->fd);
 }
@@ -262,16 +263,18 @@ static int listen_again(void)
  * at the last moment are served; whoever comes between the two listeners tries again (ask.c). */
 static bool has_ended(void)
 {
+    struct program program;
+
     if (usrsctp_finish() != 0)
         return false;
     wire_end();
     shutdown(listener_watch.fd, SHUT_RD);
-    int fd = accept4(listener_watch.fd, NULL, NULL, SOCK_CLOEXEC);
+    int fd = control_accept(listener_watch.fd, &program);
     if (fd == -1)
         return true;
     start_usrsctp();
-    for (; fd != -1; fd = accept4(listener_watch.fd, NULL, NULL, SOCK_CLOEXEC))
-        control_accept(fd);
+    for (; fd != -1; fd = control_accept(listener_watch.fd, &program))
+        control_serve(fd, &program);
     emptied_ns = loop_now_ns();
     return listen_again() == -1;
 }

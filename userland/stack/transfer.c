@@ -373,7 +373,10 @@ static unsigned unread_size(const struct sock *sock)
 
 void transfer_check_early(struct sock *sock)
 {
-    if (sock->has_heads || (!sock->early_is_over && unread_size(sock) == sock->early_size))
+    bool is_first = sock->early == NULL && sock->early_size == 0;
+
+    if (sock->has_heads ||
+        (!sock->early_is_over && (is_first || unread_size(sock) == sock->early_size)))
         return;
     sock->early_is_over = true;
     while (sock->early != NULL)
@@ -677,9 +680,8 @@ void transfer_move(struct sock *sock)
 }
 
 /* Without an association nothing can come but the end; and what is sent all the same is lost. */
-static void handle_unconnected(struct sock *sock)
+static void handle_unconnected(struct sock *sock, bool has_hung_up)
 {
-    struct pollfd end = {.fd = sock->record_watch.fd};
     bool both_shut = (sock->shut_read || sock->end_is_shown) && sock->shut_write;
 
     if (sock->send_is_due)
@@ -687,9 +689,9 @@ static void handle_unconnected(struct sock *sock)
     if (sock->record_watch.fd == -1)
         return;
     if (sock->was_connected)
-        while (recv(end.fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+        while (recv(sock->record_watch.fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
             continue;
-    if (poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) && (!both_shut || sock_is_gone(sock)))
+    if (has_hung_up && (!both_shut || sock_is_gone(sock)))
         sock_close(sock, sock->state == SOCKET_CONNECTING);
 }
 
@@ -705,5 +707,5 @@ void transfer_records(struct watch *watch, uint32_t events)
     if (sock->state == SOCKET_CONNECTED && sock->so != NULL)
         move_connected(sock, true);
     else
-        handle_unconnected(sock);
+        handle_unconnected(sock, (events & EPOLLHUP) != 0);
 }
