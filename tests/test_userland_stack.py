@@ -45,6 +45,48 @@ def wait_until(condition, what):
     return result
 
 
+@pytest.fixture
+def list_sockets(build, port, start):
+    """The words of each line of withusrsctp -l."""
+    def run():
+        status, output, errors = start([build / "userland/withusrsctp", "-l"], env={"SCTP_UDP_PORT": port}).finish()
+        assert (status, errors) == (0, "")
+        title, *lines = output.splitlines()
+        assert title.split() == ["State", "Recv-Q", "Send-Q", "Local", "Address:Port", "Peer", "Address:Port"]
+        return sorted(line.split() for line in lines)
+    return run
+
+
+def test_the_list(python, list_sockets):
+    """As ss(8) has it: of a listener Recv-Q says how many wait for accept, and Send-Q how many may."""
+    assert list_sockets() == []
+    program = python(LISTEN + """
+client = new()
+print(listener.getsockname()[1], flush=True)
+sys.stdin.readline()
+client.connect(listener.getsockname())
+print(client.getsockname()[1], flush=True)
+sys.stdin.readline()
+accepted, _ = listener.accept()
+client.send(b"unread")
+client.close()
+print("closed", flush=True)
+sys.stdin.readline()
+""")
+    port = int(program.read_line())
+    here = f"127.0.0.1:{port}"
+    assert list_sockets() == [["LISTEN", "0", "9", here, "*:*"], ["UNCONN", "0", "0", "0.0.0.0:0", "*:*"]]
+    program.process.stdin.write(b"\n")
+    there = f"127.0.0.1:{int(program.read_line())}"
+    associated = [["ESTAB", "0", "0", here, there], ["ESTAB", "0", "0", there, here]]
+    wait_until(lambda: list_sockets() == [*sorted(associated), ["LISTEN", "1", "9", here, "*:*"]], "not associated")
+    program.process.stdin.write(b"\n")
+    assert program.read_line() == "closed\n"
+    wait_until(lambda: [line[0] for line in list_sockets()] == ["CLOSED", "LISTEN"], "not closed")
+    (_, unread, *_), _ = list_sockets()
+    assert int(unread) >= len(b"unread")
+
+
 def find_stack(port):
     """Its program goes on when exec has begun, a moment before the command line can be read."""
     return wait_until(lambda: find_stacks(port), "there is no stack")[0]

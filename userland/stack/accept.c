@@ -28,9 +28,14 @@ bool accept_is_done(const struct sock *sock)
                                 sock->offer < listener->offered_count - count_queued(listener));
 }
 
+unsigned accept_count(const struct sock *listener)
+{
+    return count_queued(listener) + listener->pending_count;
+}
+
 bool accept_has_room(const struct sock *listener)
 {
-    return count_queued(listener) + listener->pending_count <= listener->backlog;
+    return accept_count(listener) <= listener->backlog;
 }
 
 static int send_connection(const struct sock *listener, const struct sock *sock, int fd)

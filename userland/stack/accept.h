@@ -7,6 +7,9 @@
 /* Takes all that usrsctp has, and offers them to the program as far as the kernel has room. */
 void accept_connections(struct sock *listener);
 
+/* How many wait. */
+unsigned accept_count(const struct sock *listener);
+
 /* Whether one more may wait: as everywhere on Linux, one more than the backlog. */
 bool accept_has_room(const struct sock *listener);
 

@@ -1,6 +1,7 @@
 /* The list of sockets. See list.h. */
 #include "list.h"
 #include "../protocol.h"
+#include "accept.h"
 #include "socket.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,8 @@ static int count_bytes(const struct sock *sock, unsigned long which)
 {
     int count = 0;
 
+    if (sock->state == SOCKET_LISTENING) /* connections, and how many there may be, as ss has it */
+        return (int)(which == SIOCOUTQ ? accept_count(sock) : sock->backlog);
     if (which == SIOCINQ && sock->has_filler)
         return 0;
     return ioctl(sock->record_watch.fd, which, &count) == -1 ? 0 : count;
