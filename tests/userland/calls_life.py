@@ -1,4 +1,5 @@
 """socket, bind, listen, accept, connect, shutdown, close, and names."""
+import contextlib
 import ctypes
 import errno
 import os
@@ -379,6 +380,28 @@ class End(pair.Case):
                 self.assertEqual(client.recv(9), answer)
                 client.send(b"y")
                 self.assertEqual(accepted.recv(9), b"y")
+
+    def test_a_socket_that_was_shut_or_refused_can_listen(self):
+        def refuse(sock):
+            sock.connect_ex(("127.0.0.1", 0))
+        for begin in (lambda sock: sock.shutdown(socket.SHUT_RDWR), refuse):
+            listener = self.keep(pair.new())
+            with contextlib.suppress(OSError):
+                begin(listener)
+            listener.listen(1)
+            accepted, client = self.keep(*pair.connected(listener))
+            accepted.send(b"x")
+            self.assertEqual(client.recv(9), b"x")
+
+    def test_a_listener_has_nothing_to_read(self):
+        """Not even the connection that waits, whatever it wants to be told."""
+        listener = self.keep(pair.listening())
+        listener.setsockopt(pair.SCTP, 11, b"\1" * 8)  # SCTP_EVENTS
+        self.keep(pair.new()).connect(listener.getsockname())
+        self.assertTrue(pair.poll((listener, select.POLLIN), timeout_s=pair.PATIENCE_S))
+        with self.fails(errno.ENOTCONN):
+            listener.recv(99)
+        self.keep(listener.accept()[0])
 
     def test_shutdown_of_a_listener(self):
         with self.fails(errno.EOPNOTSUPP):

@@ -162,6 +162,8 @@ EXPORT int listen(int fd, int backlog)
     if (marks_of(fd) == -1)
         return LIBC(listen)(fd, backlog);
     int result = ask(fd, &question);
+    if (result == -1 && errno == ESTALE && replace_socket(fd) == 0)
+        result = ask(fd, &question);
     if (result == -1 && question.room > 0)
         complain(NULL, "listen: %.*s", (int)question.room, why);
     return result;

@@ -399,7 +399,8 @@ static ssize_t receive_connected(struct receive *call)
 
 static ssize_t receive_unconnected(struct receive *call)
 {
-    if (call->marks & MARK_HEAD) { /* there can be a notification */
+    /* There can be a notification; records of a listener are connections. */
+    if ((call->marks & (MARK_HEAD | MARK_LISTENING)) == MARK_HEAD) {
         ssize_t got = receive_any(call, MSG_DONTWAIT);
         if (got > 0)
             return got;

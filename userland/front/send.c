@@ -86,6 +86,20 @@ static void take_data(struct send_info *info, int type, const union send_data *d
     }
 }
 
+/* As net/sctp/socket.c, sctp_msghdr_parse. */
+static bool has_known_flags(unsigned type, const union send_data *data)
+{
+    const unsigned known = SCTP_UNORDERED | SCTP_ADDR_OVER | SCTP_SACK_IMMEDIATELY | SCTP_SENDALL |
+                           SCTP_PR_SCTP_MASK | SCTP_ABORT | SCTP_EOF;
+
+    switch (type) {
+    case SCTP_SNDRCV: return (data->sndrcv.sinfo_flags & ~known) == 0;
+    case SCTP_SNDINFO: return (data->snd.snd_flags & ~known) == 0;
+    case SCTP_PRINFO: return (data->pr.pr_policy & ~SCTP_PR_SCTP_MASK) == 0;
+    default: return true;
+    }
+}
+
 static int take_one(union send_data *data, unsigned *found, const struct cmsghdr *control)
 {
     static const size_t sizes[] = {[SCTP_INIT] = sizeof(struct sctp_initmsg),
@@ -100,7 +114,7 @@ static int take_one(union send_data *data, unsigned *found, const struct cmsghdr
         return fail(EINVAL);
     memcpy(&data[type], CMSG_DATA(control), sizes[type]);
     *found |= 1u << type;
-    return type == SCTP_PRINFO && (data[type].pr.pr_policy & ~SCTP_PR_SCTP_MASK) ? fail(EINVAL) : 0;
+    return has_known_flags(type, &data[type]) ? 0 : fail(EINVAL);
 }
 
 /* Of each type the last counts, and they do in the order of their numbers. */
@@ -155,11 +169,10 @@ static bool has_name(const struct msghdr *message)
 /* As net/sctp/socket.c, sctp_sendmsg_parse: SCTP_EOF and SCTP_ABORT are for one-to-many sockets. */
 static int check_send(const struct msghdr *message, ssize_t size, const struct send_info *info)
 {
-    const unsigned known =
-        SCTP_UNORDERED | SCTP_ADDR_OVER | SCTP_SACK_IMMEDIATELY | SCTP_SENDALL | SCTP_PR_SCTP_MASK;
     unsigned flags = info->head.sctp_flags;
 
-    if (size == 0 || (flags & ~known) != 0 || ((flags & SCTP_ADDR_OVER) && !has_name(message)))
+    if (size == 0 || (flags & (SCTP_EOF | SCTP_ABORT)) ||
+        ((flags & SCTP_ADDR_OVER) && !has_name(message)))
         return fail(EINVAL);
     return 0;
 }

@@ -150,6 +150,8 @@ static int connect_socket(struct sock *sock, const struct request *request)
 /* The UDP port can be somebody else's: errno cannot tell that from an SCTP port in use. */
 static int listen_socket(struct sock *sock, int backlog)
 {
+    if (sock_is_stale(sock) && backlog != 0)
+        return fail(ESTALE);
     if (sock_listen(sock, backlog) == 0)
         return 0;
     if (errno == EADDRINUSE && wire_open(WIRE_LISTEN) == -1 && errno == EADDRINUSE) {

@@ -579,7 +579,10 @@ static int start_connecting(struct sock *sock, const struct address *peer)
         return -1;
     }
     sock->error = 0;
-    sock->shut_write = false; /* but what was shut for reading stays so */
+    sock->shut_write = false;
+    sock->shut_read = sock->was_shut;
+    if (sock->was_shut)
+        shutdown(sock->record_watch.fd, SHUT_WR);
     return 0;
 }
 
@@ -625,7 +628,8 @@ static void fail_connect(struct sock *sock, int error)
 
 void sock_show_failure(struct sock *sock)
 {
-    if (sock->send_is_due && !has_sent(sock))
+    sock->send_is_due = sock->send_is_due && !has_sent(sock);
+    if (sock->send_is_due)
         sock->end_is_due = true;
     else
         close_end(sock); /* the filler is unread, so that poll tells of an error (POLLERR) */
@@ -724,15 +728,13 @@ bool sock_is_stale(const struct sock *sock)
 {
     return sock->state != SOCKET_CONNECTED &&
            (sock->record_watch.fd == -1 ||
-            (sock->state == SOCKET_CLOSED && sock->shut_read && sock->shut_write));
+            (sock->state == SOCKET_CLOSED && !sock->was_connected && sock->shut_read));
 }
 
 void sock_replace(struct sock *old, struct sock *fresh)
 {
     fresh->tried_from = old->tried_from;
-    fresh->shut_read = old->shut_read;
-    if (fresh->shut_read)
-        shutdown(fresh->record_watch.fd, SHUT_WR);
+    fresh->was_shut = old->shut_read || old->was_shut;
     options_free(fresh);
     fresh->options = old->options;
     old->options.kept = NULL;

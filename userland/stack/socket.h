@@ -39,6 +39,7 @@ struct sock {
     bool end_is_due;     /* ... and then our end is to be closed */
     bool end_is_shown;   /* the program sees the end of the file */
     bool shut_read, shut_write;
+    bool was_shut;         /* for reading, when there was no association: so is the next one */
     bool peer_ended;       /* the peer's SHUTDOWN came before ours */
     bool drained;          /* after shut_write: all that the program has sent has gone to usrsctp */
     bool closed;           /* by the program */
