@@ -45,6 +45,7 @@ struct sock {
     bool closed;           /* by the program */
     bool aborts;           /* ... with unread data, or with SO_LINGER {1, 0} */
     bool listens_for_good; /* after a shutdown that failed, Linux' listen does too */
+    bool owes_sack;        /* a message has come since messages to the peer are held */
     bool measured;         /* the round trip, without what the handshake lost */
 
     uint16_t port; /* 0: not bound */

@@ -152,14 +152,15 @@ static bool pass_on(struct sock *sock, const unsigned char *bytes, size_t size)
     return send_record(sock, bytes, size) >= 0 || errno != EWOULDBLOCK;
 }
 
-/* MSG_MORE: Linux waits for more, until that is enough for a packet, or there will be no more. */
+/* MSG_MORE: Linux waits for more, until that is enough for a packet, or there will be no more, or a
+ * packet goes out anyway, with a SACK. */
 static bool waits_for_more(struct sock *sock)
 {
     const struct held *last = sock->to_peer;
     size_t total = 0;
     struct record_head head;
 
-    if (last == NULL || sock->closed || sock->shut_write)
+    if (last == NULL || sock->closed || sock->shut_write || sock->owes_sack)
         return false;
     for (; last->next != NULL; last = last->next)
         total += last->size;
@@ -176,6 +177,7 @@ static bool flush_to_peer(struct sock *sock)
             return false;
         let_go(&sock->to_peer);
     }
+    sock->owes_sack = false;
     return true;
 }
 
@@ -502,6 +504,7 @@ static struct received receive(struct sock *sock, unsigned char *bytes, size_t r
 
     received.size = usrsctp_recvv(sock->so, bytes, room, &from.sa, &from_size, &info, &info_size,
                                   &type, &flags);
+    sock->owes_sack |= received.size > 0 && sock->to_peer != NULL;
     received.ends = (flags & MSG_EOR) != 0;
     received.is_note = (flags & MSG_NOTIFICATION) != 0;
     received.has_info = type == SCTP_RECVV_RCVINFO || type == SCTP_RECVV_RN;
@@ -594,6 +597,8 @@ static int move_to_program(struct sock *sock)
             deliver_message(sock, &head, size, received.ends);
         if (received.size > 0)
             continue;
+        if (sock->owes_sack)
+            (void)flush_to_peer(sock);
         errno = error;
         return received.size == 0 ? 1 : -1;
     }
