@@ -1,5 +1,5 @@
-/* Questions to the stack. See front.h and ../protocol.h. */
-#include "front.h"
+/* Questions to the stack. See ask.h and ../protocol.h. */
+#include "ask.h"
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -8,26 +8,6 @@
 #include <sys/wait.h>
 
 #define ATTEMPTS 10
-#define CHILD_STACK_SIZE 32768
-
-void complain(atomic_flag *once, const char *format, ...)
-{
-    char text[1024];
-    va_list arguments;
-    int saved = errno;
-
-    if (once != NULL && atomic_flag_test_and_set(once))
-        return;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    struct iovec parts[] = {{program_invocation_short_name, strlen(program_invocation_short_name)},
-                            {(char[]){": "}, 2},
-                            {text, strlen(text)},
-                            {(char[]){"\n"}, 1}};
-    KERNEL(writev, STDERR_FILENO, parts, sizeof(parts) / sizeof(parts[0]));
-    errno = saved;
-}
 
 /* ---- what a socket tells of itself */
 
@@ -100,40 +80,6 @@ struct address make_address(const char *format, ...)
     return address;
 }
 
-/* ---- signals, and children */
-
-void block_signals(sigset_t *before)
-{
-    sigset_t all;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, before);
-}
-
-void rest(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
-/* No signal handler of the program's may run in the child; and its end is told to nobody but us (no
- * SIGCHLD, hence __WCLONE). */
-int run_in_child(int (*function)(void *), void *argument)
-{
-    _Alignas(16) char child_stack[CHILD_STACK_SIZE];
-    sigset_t before;
-
-    block_signals(&before);
-    pid_t child =
-        clone(function, child_stack + sizeof(child_stack), CLONE_VM | CLONE_VFORK, argument);
-    int error = errno;
-    if (child != -1)
-        while (KERNEL(wait4, child, NULL, __WCLONE, NULL) == -1 && errno == EINTR)
-            continue;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return child == -1 ? -1 : 0;
-}
-
 /* ---- one question */
 
 bool stack_was_lost;
@@ -181,7 +127,7 @@ static ssize_t receive_reply(int connection, struct msghdr *message, bool can_la
     if (got == 0 || !can_last)
         return got == 0 ? 0 : KERNEL(recvmsg, connection, message, 0);
     pthread_cleanup_push(close_descriptor, &connection);
-    got = recvmsg(connection, message, 0);
+    got = LIBC(recvmsg)(connection, message, 0);
     pthread_cleanup_pop(0);
     return got;
 }

@@ -8,7 +8,11 @@
  *
  * Linked into a program, or preloaded by withusrsctp.
  */
-#include "front.h"
+#include "ask.h"
+#include "libc.h"
+#include "open.h"
+#include "receive.h"
+#include "send.h"
 #include <dlfcn.h>
 #include <linux/sctp.h>
 #include <linux/sockios.h>
@@ -19,19 +23,6 @@
 #include <sys/uio.h>
 
 #define EXPORT __attribute__((visibility("default")))
-
-void *libc_functions[LIBC_COUNT];
-
-__attribute__((constructor)) void libc_find(void)
-{
-#define LIBC_NAME(name) #name
-    static const char *const names[] = {LIBC_FUNCTIONS(LIBC_NAME)};
-    int saved = errno;
-
-    for (int i = 0; i < LIBC_COUNT; i++)
-        libc_functions[i] = dlsym(RTLD_NEXT, names[i]);
-    errno = saved;
-}
 
 /* ---- which stack */
 

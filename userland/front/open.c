@@ -1,8 +1,9 @@
 /*
  * open.c - new sockets, and the start of the stack: a process of its own that no program has for a
- * child. See front.h and ../protocol.h.
+ * child. See open.h and ../protocol.h.
  */
-#include "front.h"
+#include "open.h"
+#include "ask.h"
 #include <dlfcn.h>
 #include <limits.h>
 #include <sched.h>

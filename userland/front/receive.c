@@ -1,5 +1,7 @@
-/* Messages and connections from records. See front.h and ../protocol.h. */
-#include "front.h"
+/* Messages and connections from records. See receive.h and ../protocol.h. */
+#include "receive.h"
+#include "ask.h"
+#include "send.h"
 #include <linux/sctp.h>
 #include <netinet/in.h>
 #include <poll.h>

@@ -1,5 +1,7 @@
-/* Messages to records. See front.h and ../protocol.h. */
-#include "front.h"
+/* Messages to records. See send.h and ../protocol.h. */
+#include "send.h"
+#include "ask.h"
+#include "open.h"
 #include <limits.h>
 #include <linux/sctp.h>
 #include <netinet/in.h>
@@ -151,11 +153,16 @@ static int check_size(int fd, int marks, ssize_t size)
 {
     int buffer = 0;
     socklen_t length = sizeof(buffer);
+    struct question question = {
+        .request = {REQUEST_GET, .level = SOL_SOCKET, .number = SO_SNDBUF, .size = sizeof(buffer)},
+        .payload = &buffer,
+        .answer = &buffer,
+        .room = sizeof(buffer)};
 
     if (size < SEND_BUFFER_MIN)
         return 0;
     if ((marks & MARK_CONNECTED) == 0) /* it has not got its size yet */
-        (void)getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &length);
+        (void)ask(fd, &question);
     else if (KERNEL(getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &buffer, &length) == 0)
         buffer -= 32;
     return buffer <= 0 || size <= buffer ? 0 : fail(EMSGSIZE);
