@@ -187,7 +187,7 @@ def test_random_arguments(
 # ---- what parses
 
 STACK = [path for path in sorted((ROOT / "userland/stack").glob("*.c")) if path.name != "main.c"]
-FRONT = [ROOT / "userland/front" / name for name in ("ask.c", "open.c")]
+FRONT = [ROOT / "userland/front" / name for name in ("ask.c", "libc.c", "open.c")]
 TARGETS = {
     "server's arguments": ("tcp", "arguments.c", [], ["-lsctp"]),
     "client's arguments": ("tcp", "arguments.c", ["-DCLIENT"], ["-lsctp", "-lm"]),

@@ -6,6 +6,7 @@
 #include "list.h"
 #include "notify.h"
 #include "options.h"
+#include "options_system.h"
 #include "ports.h"
 #include "transfer.h"
 #include <errno.h>
@@ -76,7 +77,7 @@ static bool is_connectx(const struct request *request)
 
 static void settle(struct control *control, struct sock *sock, int error)
 {
-    int32_t id = error == 0 ? (int32_t)options_status(sock).sstat_assoc_id : 0;
+    int32_t id = error == 0 ? (int32_t)sock_status(sock).sstat_assoc_id : 0;
 
     reply = (struct reply){.value = 0};
     if (is_connectx(&control->request))
@@ -116,6 +117,7 @@ void control_freed(struct sock *sock)
 {
     accept_forget(sock);
     transfer_forget(sock);
+    options_free(sock);
     if (sock->waiter != NULL)
         settle(sock->waiter, sock, 0);
 }
@@ -251,10 +253,10 @@ static int set_up_by_send(struct sock *sock, const struct request *request,
 
     if (request->flags & REQUEST_HAS_INIT) {
         memcpy(&init, request->init, sizeof(init));
-        if (options_stack_set(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == -1)
+        if (sock_stack_set(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == -1)
             return -1;
     }
-    if (options_stack_get(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == 0 &&
+    if (sock_stack_get(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == 0 &&
         request->stream >= init.sinit_num_ostreams)
         return fail(EINVAL);
     sock->send_is_due = sock->set_up_by_send = true;
@@ -295,7 +297,7 @@ static int check_message(struct sock *sock, unsigned stream, unsigned size)
     struct sctp_status status = {.sstat_outstrms = 0};
 
     if (sock->state != SOCKET_CONNECTED ||
-        options_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
+        sock_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
         return 0;
     if (stream >= status.sstat_outstrms)
         errno = EINVAL;

@@ -1,6 +1,5 @@
 /* The first round trip. See handshake.h. */
 #include "handshake.h"
-#include "options.h"
 
 void handshake_bound_rto(struct sock *sock, bool before)
 {
@@ -8,13 +7,13 @@ void handshake_bound_rto(struct sock *sock, bool before)
     static bool is_bound;
 
     if (before) {
-        is_bound = options_stack_get(sock, IPPROTO_SCTP, SCTP_RTOINFO, &usual, sizeof(usual)) == 0;
+        is_bound = sock_stack_get(sock, IPPROTO_SCTP, SCTP_RTOINFO, &usual, sizeof(usual)) == 0;
         struct sctp_rtoinfo bounded = usual;
         bounded.srto_max = bounded.srto_initial;
         if (is_bound)
-            options_stack_set(sock, IPPROTO_SCTP, SCTP_RTOINFO, &bounded, sizeof(bounded));
+            sock_stack_set(sock, IPPROTO_SCTP, SCTP_RTOINFO, &bounded, sizeof(bounded));
     } else if (is_bound) {
-        options_stack_set(sock, IPPROTO_SCTP, SCTP_RTOINFO, &usual, sizeof(usual));
+        sock_stack_set(sock, IPPROTO_SCTP, SCTP_RTOINFO, &usual, sizeof(usual));
     }
 }
 
@@ -27,7 +26,7 @@ void handshake_measure_again(struct sock *sock)
     struct sctp_paddrparams demand = {.spp_address = peer.room, .spp_flags = SPP_HB_DEMAND};
 
     sock->measured = true;
-    if (options_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1 ||
+    if (sock_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1 ||
         status.sstat_primary.spinfo_srtt < doubtful_ms)
         return;
     for (int i = 0; i < samples; i++)

@@ -41,6 +41,8 @@
 #include "list.h"
 #include "loop.h"
 #include "options.h"
+#include "options_sctp.h"
+#include "options_shared.h"
 #include "ports.h"
 #include "socket.h"
 #include "transfer.h"
@@ -171,6 +173,10 @@ static const struct sock_handlers sock_handlers = {.records = transfer_records,
                                                    .settled = control_settled,
                                                    .ended = control_moved,
                                                    .freed = control_freed,
+                                                   .opened = options_open,
+                                                   .prepare = options_prepare,
+                                                   .inherit = options_inherit,
+                                                   .fix_mtu = options_apply_mtu,
                                                    .accepted = accept_is_done};
 
 static void start_usrsctp(void)

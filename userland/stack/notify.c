@@ -1,7 +1,6 @@
 /* Notifications. usrsctp's structs are Linux' but for their types, and where a function is named
  * here. */
 #include "notify.h"
-#include "options.h"
 #include <string.h>
 
 /* What Linux has as sac_info is the cause of an ABORT as it came from the wire: without the header
@@ -134,11 +133,11 @@ void notify_subscribe(struct sock *sock)
         struct sctp_event event = {.se_type = kinds[i].stack_type};
         bool on = is_subscribed(sock, kinds[i].type) ||
                   (kinds[i].change == change_failed && is_subscribed(sock, LX_SEND_FAILED));
-        if (options_stack_get(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event)) == -1 ||
+        if (sock_stack_get(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event)) == -1 ||
             event.se_on == on)
             continue;
         event.se_on = on;
-        options_stack_set(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event));
+        sock_stack_set(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event));
     }
 }
 

@@ -2,6 +2,8 @@
  * socket. */
 #include "options.h"
 #include "../protocol.h"
+#include "options_sctp.h"
+#include "options_system.h"
 #include <stddef.h>
 
 static bool is_system(int level)
@@ -27,26 +29,10 @@ int options_get(struct sock *sock, int level, int name, void *value, socklen_t *
     return fail(sock->family == AF_INET ? EOPNOTSUPP : ENOPROTOOPT);
 }
 
-int options_stack_set(struct sock *sock, int level, int name, const void *value, size_t size)
-{
-    if (sock->so == NULL)
-        return fail(EINVAL);
-    return usrsctp_setsockopt(sock->so, level, name, value, (socklen_t)size);
-}
-
-int options_stack_get(struct sock *sock, int level, int name, void *value, size_t size)
-{
-    socklen_t room = (socklen_t)size;
-
-    if (sock->so == NULL)
-        return fail(EINVAL);
-    return usrsctp_getsockopt(sock->so, level, name, value, &room);
-}
-
 /* ---- life */
 
 /* net/sctp/socket.c, sctp_init_sock; net.sctp's values of a stock kernel. */
-const struct socket_options options_defaults = {
+static const struct socket_options defaults = {
     .socket = {.rto = {.srto_initial = 3000, .srto_max = 60000, .srto_min = 1000},
                .cookie_life = 60000,
                .max_burst = 4,
@@ -65,6 +51,11 @@ const struct socket_options options_defaults = {
     .receive_buffer = SOCKET_BUFFER,
 };
 
+void options_open(struct sock *sock)
+{
+    sock->options = defaults;
+}
+
 void options_prepare(struct sock *sock)
 {
     sock->options.accepted = false;
@@ -81,50 +72,4 @@ void options_inherit(struct sock *sock, const struct sock *listener)
     sock->options.wishes.mark = 0;
     sock->options.kept = NULL;
     options_system_inherit(sock, listener);
-}
-
-/* ---- the association */
-
-bool options_associated(struct sock *sock)
-{
-    return sock->state == SOCKET_CONNECTED && sock_association_state(sock) >= 0;
-}
-
-static void begin_association(struct socket_options *options)
-{
-    if (options->has_association)
-        return;
-    options->association = options->socket;
-    if (options->accepted) /* as the peer has it */
-        options->association.path.udp_port = 0;
-    options->path = options->association.path;
-    options->has_association = true;
-}
-
-struct shared_values *options_shared(struct sock *sock)
-{
-    if (options_associated(sock)) {
-        begin_association(&sock->options);
-        return &sock->options.association;
-    }
-    if (sock->state != SOCKET_CONNECTING)
-        sock->options.has_association = false;
-    return &sock->options.socket;
-}
-
-struct path_values *options_path(struct sock *sock)
-{
-    if (!sock_has_association(sock))
-        return &sock->options.socket.path;
-    begin_association(&sock->options);
-    return &sock->options.path;
-}
-
-struct sctp_status options_status(struct sock *sock)
-{
-    struct sctp_status status = {.sstat_assoc_id = 0};
-
-    if (sock_has_association(sock))
-        options_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status));
-    return status;
 }

@@ -1,7 +1,8 @@
 /* sctp_bindx, sctp_connectx, sctp_getpaddrs, sctp_getladdrs: they are options that hold lists of
  * addresses. */
+#include "options_addresses.h"
 #include "../protocol.h"
-#include "options.h"
+#include "options_shared.h"
 #include "ports.h"
 #include <errno.h>
 #include <ifaddrs.h>

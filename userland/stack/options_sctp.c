@@ -7,9 +7,11 @@
  * What a program sets is kept, and usrsctp is told. Linux has accepted it by then, so there are no
  * errors: what usrsctp refuses, it does as near to it as it can.
  */
+#include "options_sctp.h"
 #include "../protocol.h"
 #include "notify.h"
-#include "options.h"
+#include "options_addresses.h"
+#include "options_shared.h"
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -39,7 +41,7 @@ union option_value {
 
 static void tell(struct sock *sock, int name, const void *value, size_t size)
 {
-    (void)options_stack_set(sock, IPPROTO_SCTP, name, value, size);
+    (void)sock_stack_set(sock, IPPROTO_SCTP, name, value, size);
 }
 
 static void tell_value(struct sock *sock, int name, uint32_t number)
@@ -139,7 +141,7 @@ static bool get_association(struct sock *sock, union option_value *value)
     struct sctp_assocparams from = {.sasoc_peer_rwnd = 0};
 
     if (options_associated(sock))
-        options_stack_get(sock, IPPROTO_SCTP, SCTP_ASSOCINFO, &from, sizeof(from));
+        sock_stack_get(sock, IPPROTO_SCTP, SCTP_ASSOCINFO, &from, sizeof(from));
     value->association.sasoc_number_peer_destinations = from.sasoc_number_peer_destinations;
     value->association.sasoc_peer_rwnd = from.sasoc_peer_rwnd;
     value->association.sasoc_local_rwnd = from.sasoc_local_rwnd;
@@ -164,7 +166,7 @@ static bool is_segment(const struct sock *sock, uint32_t size)
 
 static uint32_t fragment_size(struct sock *sock)
 {
-    uint32_t size = options_status(sock).sstat_fragmentation_point;
+    uint32_t size = sock_status(sock).sstat_fragmentation_point;
     uint32_t limit = options_shared(sock)->max_segment;
 
     return (limit != 0 && limit < size ? limit : size) & ~3u;
@@ -259,7 +261,7 @@ static bool get_path(struct sock *sock, union option_value *value)
         find_path(sock, value->bytes + offsetof(struct lx_paddrparams, spp_address));
 
     if (to->spp_pathmtu == 0 && options_associated(sock))
-        to->spp_pathmtu = options_status(sock).sstat_primary.spinfo_mtu;
+        to->spp_pathmtu = sock_status(sock).sstat_primary.spinfo_mtu;
     if (from->flags & LX_SPP_IPV6_FLOWLABEL)
         to->spp_ipv6_flowlabel = from->flow_label;
     if (from->flags & LX_SPP_DSCP)
@@ -304,7 +306,7 @@ void options_apply_path(struct sock *sock)
     options_apply_mtu(sock);
     sock->options.wishes.fragments = path->flags & LX_SPP_PMTUD_DISABLE;
     if (sock->options.wishes.fragments)
-        options_system_wish();
+        options_wish();
     if (path->flags & LX_SPP_SACKDELAY_DISABLE)
         sack.sack_freq = 1; /* every packet at once */
     tell(sock, SCTP_DELAYED_SACK, &sack, sizeof(sack));
@@ -398,7 +400,7 @@ static bool get_abandoned(struct sock *sock, union option_value *value, int name
         return false;
     if (one == 0 || name == SCTP_PR_STREAM_STATUS)
         from.sprstat_policy = all;
-    if (options_stack_get(sock, IPPROTO_SCTP, name, &from, sizeof(from)) == -1)
+    if (sock_stack_get(sock, IPPROTO_SCTP, name, &from, sizeof(from)) == -1)
         return false;
     value->abandoned.sprstat_abandoned_unsent = from.sprstat_abandoned_unsent;
     value->abandoned.sprstat_abandoned_sent = from.sprstat_abandoned_sent;
@@ -429,7 +431,7 @@ static void apply_scheduler(struct sock *sock)
 /* Only the scheduler with priorities has values for streams. The struct is usrsctp's, too. */
 static bool set_stream(struct sock *sock, const union option_value *value)
 {
-    if (options_associated(sock) && value->stream.stream_id >= options_status(sock).sstat_outstrms)
+    if (options_associated(sock) && value->stream.stream_id >= sock_status(sock).sstat_outstrms)
         return false;
     if (options_shared(sock)->scheduler == LX_SS_PRIO)
         tell(sock, SCTP_SS_VALUE, &value->stream, sizeof(value->stream));
@@ -440,11 +442,11 @@ static bool get_stream(struct sock *sock, union option_value *value)
 {
     struct lx_stream_value *stream = &value->stream;
 
-    if (!options_associated(sock) || stream->stream_id >= options_status(sock).sstat_outstrms)
+    if (!options_associated(sock) || stream->stream_id >= sock_status(sock).sstat_outstrms)
         return false;
     stream->stream_value = 0;
     if (options_shared(sock)->scheduler == LX_SS_PRIO)
-        options_stack_get(sock, IPPROTO_SCTP, SCTP_SS_VALUE, stream, sizeof(*stream));
+        sock_stack_get(sock, IPPROTO_SCTP, SCTP_SS_VALUE, stream, sizeof(*stream));
     return true;
 }
 
@@ -456,7 +458,7 @@ static bool has_agreed(struct sock *sock, int stack_name, uint32_t own)
     struct sctp_assoc_value agreed = {.assoc_value = own};
 
     if (options_associated(sock) &&
-        options_stack_get(sock, IPPROTO_SCTP, stack_name, &agreed, sizeof(agreed)) == -1)
+        sock_stack_get(sock, IPPROTO_SCTP, stack_name, &agreed, sizeof(agreed)) == -1)
         return false;
     return agreed.assoc_value != 0;
 }
@@ -502,7 +504,7 @@ static bool get_primary(struct sock *sock, union option_value *value)
 
 static void fill_info(struct sock *sock, struct lx_paddrinfo *to)
 {
-    const struct sctp_status status = options_status(sock);
+    const struct sctp_status status = sock_status(sock);
     const struct sctp_paddrinfo *from = &status.sstat_primary;
 
     to->spinfo_assoc_id = (int32_t)status.sstat_assoc_id;
@@ -533,7 +535,7 @@ static bool get_status(struct sock *sock, union option_value *value)
                                      [SCTP_SHUTDOWN_SENT] = LX_SHUTDOWN_SENT,
                                      [SCTP_SHUTDOWN_RECEIVED] = LX_SHUTDOWN_RECEIVED,
                                      [SCTP_SHUTDOWN_ACK_SENT] = LX_SHUTDOWN_ACK_SENT};
-    struct sctp_status from = options_status(sock);
+    struct sctp_status from = sock_status(sock);
 
     if (!options_associated(sock))
         return false;
@@ -885,7 +887,7 @@ static int set(struct sock *sock, const struct row *row, const void *value, size
         return set_row(sock, row, &from);
     int error = refuse(sock, row);
     return error != 0 ? fail(error)
-                      : options_stack_set(sock, IPPROTO_SCTP, row->stack_name, value, size);
+                      : sock_stack_set(sock, IPPROTO_SCTP, row->stack_name, value, size);
 }
 
 void options_sctp_prepare(struct sock *sock)

@@ -4,9 +4,10 @@
  * so far; what concerns packets is then done to ours. In the few places where SCTP differs from
  * TCP, or has a state that the stand-in has not, the answer is given here.
  */
+#include "options_system.h"
 #include "../protocol.h"
-#include "options.h"
-#include "ports.h"
+#include "options_sctp.h"
+#include "options_shared.h"
 #include <errno.h>
 #include <netinet/ip.h>
 #include <stddef.h>
@@ -104,23 +105,6 @@ void options_free(struct sock *sock)
 
 /* ---- what the stack does for the program's socket */
 
-static bool anybody_wishes;
-
-void options_system_wish(void)
-{
-    anybody_wishes = true;
-}
-
-const struct wire_wishes *options_wishes(const struct link *link, uint16_t port, uint16_t peer_port)
-{
-    if (!anybody_wishes)
-        return NULL;
-    const struct sock *sock = ports_find(port, link, peer_port);
-    if (sock == NULL && link->side == WIRE_LISTEN)
-        sock = ports_find_listener(port, &link->local);
-    return sock == NULL ? NULL : &sock->options.wishes;
-}
-
 #define MEMBER(member)                                                                             \
     offsetof(struct socket_options, member), sizeof(((struct socket_options *)0)->member)
 
@@ -167,12 +151,12 @@ static void carry_out(struct sock *sock, int fd, int level, int name)
         if (one->at == offsetof(struct socket_options, stamps) && options->stamps != 0)
             options->stamps = (uint32_t)name;
         if (level == SOL_SOCKET && (one->read == SO_SNDBUF || one->read == SO_RCVBUF))
-            options_stack_set(sock, SOL_SOCKET, one->read, (char *)options + one->at, size);
+            sock_stack_set(sock, SOL_SOCKET, one->read, (char *)options + one->at, size);
     }
     if ((level == IPPROTO_IP && name == IP_TOS) || (level == IPPROTO_IPV6 && name == IPV6_TCLASS))
         options_apply_path(sock);
     if (options->wishes.ttl != 0 || options->wishes.mark != 0 || options->wishes.device != 0)
-        options_system_wish();
+        options_wish();
 }
 
 /* ---- set */

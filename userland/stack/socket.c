@@ -1,7 +1,6 @@
 /* The life of a socket. See socket.h. */
 #include "socket.h"
 #include "../protocol.h"
-#include "options.h"
 #include "ports.h"
 #include <errno.h>
 #include <linux/sockios.h>
@@ -94,7 +93,7 @@ static int open_stack_socket(struct sock *sock)
         return -1;
     }
     adopt(sock, so);
-    options_prepare(sock);
+    upper.prepare(sock);
     sock->error_reported = false;
     return 0;
 }
@@ -110,7 +109,7 @@ static struct sock *new_sock(int fd, uint64_t id, int family)
     sock->family = family;
     sock->pending_fd = -1;
     STAILQ_INIT(&sock->pending);
-    sock->options = options_defaults;
+    upper.opened(sock);
     LIST_INSERT_HEAD(&by_id[id % ID_BUCKETS], sock, same_id);
     LIST_INSERT_HEAD(&all, sock, others);
     count++;
@@ -143,7 +142,6 @@ static void free_sock(struct sock *sock)
     LIST_REMOVE(sock, others);
     if (sock->changed)
         LIST_REMOVE(sock, others_changed);
-    options_free(sock);
     free(sock->addresses);
     loop_free_later(&sock->record_watch);
     count--;
@@ -221,7 +219,7 @@ static int set_up_accepted(struct sock *sock, struct sock *listener, struct sock
     sock->addresses = malloc(sizeof(sock->addresses[0]));
     if (sock->addresses == NULL)
         return -1;
-    options_inherit(sock, listener);
+    upper.inherit(sock, listener);
     adopt(sock, so);
     sock->link = peer->sconn_addr;
     sock->link->users++;
@@ -233,7 +231,7 @@ static int set_up_accepted(struct sock *sock, struct sock *listener, struct sock
     sock->address_count = 1;
     sock->state = SOCKET_CONNECTED;
     sock->was_connected = true;
-    options_apply_mtu(sock);
+    upper.fix_mtu(sock);
     ports_join(sock, listener);
     return 0;
 }
@@ -323,6 +321,31 @@ union stack_name sock_stack_name(uint16_t port, struct link *link)
 
 /* ---- what it is */
 
+int sock_stack_set(struct sock *sock, int level, int name, const void *value, size_t size)
+{
+    if (sock->so == NULL)
+        return fail(EINVAL);
+    return usrsctp_setsockopt(sock->so, level, name, value, (socklen_t)size);
+}
+
+int sock_stack_get(struct sock *sock, int level, int name, void *value, size_t size)
+{
+    socklen_t room = (socklen_t)size;
+
+    if (sock->so == NULL)
+        return fail(EINVAL);
+    return usrsctp_getsockopt(sock->so, level, name, value, &room);
+}
+
+struct sctp_status sock_status(struct sock *sock)
+{
+    struct sctp_status status = {.sstat_assoc_id = 0};
+
+    if (sock_has_association(sock))
+        sock_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status));
+    return status;
+}
+
 bool sock_has_association(const struct sock *sock)
 {
     return sock->so != NULL &&
@@ -334,7 +357,7 @@ int sock_association_state(struct sock *sock)
     struct sctp_status status = {.sstat_assoc_id = 0};
 
     if (sock->so == NULL ||
-        options_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
+        sock_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
         return -1;
     return status.sstat_state;
 }
@@ -356,7 +379,7 @@ static uint32_t stream_count(struct sock *sock)
     struct sctp_status status = {.sstat_outstrms = 0};
 
     if (sock->so == NULL ||
-        options_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
+        sock_stack_get(sock, IPPROTO_SCTP, SCTP_STATUS, &status, sizeof(status)) == -1)
         return 0;
     return status.sstat_outstrms < 63 ? status.sstat_outstrms : 63;
 }
@@ -366,7 +389,7 @@ bool sock_limits_messages(struct sock *sock)
     int on = 0;
 
     return sock->so != NULL &&
-           options_stack_get(sock, IPPROTO_SCTP, SCTP_DISABLE_FRAGMENTS, &on, sizeof(on)) == 0 &&
+           sock_stack_get(sock, IPPROTO_SCTP, SCTP_DISABLE_FRAGMENTS, &on, sizeof(on)) == 0 &&
            on != 0;
 }
 
@@ -522,7 +545,7 @@ int sock_listen(struct sock *sock, int backlog)
         (only_loopback(sock) && set_default_mtu(sock->so, MTU_MAX) == -1) ||
         ports_listen(sock->port, sock) == -1)
         return -1;
-    options_apply_mtu(sock);
+    upper.fix_mtu(sock);
     sock->state = SOCKET_LISTENING;
     sock->shut_read = sock->shut_write = false;
     return 0;
@@ -558,7 +581,7 @@ static int choose_link(struct sock *sock, const struct address *peer)
         mtu -= IPV6_UDP_OVERHEAD;
         set_default_mtu(sock->so, mtu < MTU_MAX ? mtu : MTU_MAX);
     }
-    options_apply_mtu(sock);
+    upper.fix_mtu(sock);
     return 0;
 }
 
@@ -735,9 +758,9 @@ void sock_replace(struct sock *old, struct sock *fresh)
 {
     fresh->tried_from = old->tried_from;
     fresh->was_shut = old->shut_read || old->was_shut;
-    options_free(fresh);
+    struct socket_options options = fresh->options;
     fresh->options = old->options;
-    old->options.kept = NULL;
+    old->options = options;
     fresh->addresses = old->addresses;
     fresh->address_count = old->address_count;
     old->addresses = NULL;

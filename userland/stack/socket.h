@@ -85,7 +85,11 @@ struct sock_handlers {
     void (*settled)(struct sock *sock, int error); /* the association is up, or has failed */
     void (*ended)(struct sock *sock);              /* there is no association any more */
     void (*freed)(struct sock *sock);              /* the last that is heard of it */
-    bool (*accepted)(const struct sock *sock);     /* by the program, if it came in */
+    void (*opened)(struct sock *sock);             /* options: the first that is heard of it */
+    void (*prepare)(struct sock *sock);            /* usrsctp's socket is a new one */
+    void (*inherit)(struct sock *sock, const struct sock *listener);
+    void (*fix_mtu)(struct sock *sock);        /* if the program has set one */
+    bool (*accepted)(const struct sock *sock); /* by the program, if it came in */
 };
 void sock_start(const struct sock_handlers *handlers);
 /* All that has changed is looked at; to be called before the loop sleeps. */
@@ -124,6 +128,10 @@ void sock_changed(struct sock *sock);             /* to be looked at before the 
 void sock_watch_room(struct sock *sock, bool on); /* records() when the program has read */
 
 /* ---- what it is */
+/* usrsctp's own options. 0, or -1 with errno. */
+int sock_stack_set(struct sock *sock, int level, int name, const void *value, size_t size);
+int sock_stack_get(struct sock *sock, int level, int name, void *value, size_t size);
+struct sctp_status sock_status(struct sock *sock);  /* all zeros without an association */
 bool sock_has_association(const struct sock *sock); /* one is there, or is being set up */
 int sock_association_state(struct sock *sock);      /* usrsctp's SCTP_ESTABLISHED ..., or -1 */
 bool sock_peer_ended(struct sock *sock);            /* its SHUTDOWN has come, before ours */

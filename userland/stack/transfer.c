@@ -3,7 +3,7 @@
 #include "../protocol.h"
 #include "handshake.h"
 #include "notify.h"
-#include "options.h"
+#include "options_sctp.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -165,7 +165,7 @@ static bool waits_for_more(struct sock *sock)
     for (; last->next != NULL; last = last->next)
         total += last->size;
     return read_head(sock, last->bytes, last->size, &head) && (head.flags & HEAD_MORE) &&
-           total + last->size < options_status(sock).sstat_fragmentation_point;
+           total + last->size < sock_status(sock).sstat_fragmentation_point;
 }
 
 static bool flush_to_peer(struct sock *sock)
