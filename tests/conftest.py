@@ -26,6 +26,8 @@ VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full",
             "--errors-for-leak-kinds=definite", "--show-leak-kinds=definite", "--child-silent-after-fork=yes",
             f"--suppressions={ROOT}/tests/memcheck.supp", "--track-fds=yes"]
 
+os.environ.setdefault("CMAKE_BUILD_TYPE", "Debug")  # of what tests build: the optimiser takes half of the time
+
 
 def pytest_addoption(parser):
     parser.addoption("--stack", choices=("tcp", "sctp", "usrsctp", "lab"), default="tcp",

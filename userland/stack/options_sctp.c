@@ -562,7 +562,9 @@ static uint16_t event_bit(unsigned type)
 {
     bool exists = type >= LX_DATA_IO_EVENT && type <= LX_SEND_FAILED_EVENT;
 
-    return exists ? (uint16_t)(1u << (type - LX_DATA_IO_EVENT)) : 0;
+    if (!exists)
+        return 0;
+    return (uint16_t)(1u << (type - LX_DATA_IO_EVENT));
 }
 
 static bool set_event(struct sock *sock, const union option_value *value)
