@@ -134,7 +134,7 @@ static int ask_with_address(int fd, enum request_kind kind, const struct sockadd
         return fail(EINVAL);
     if (kind == REQUEST_CONNECT && waits(fd, 0))
         question.request.flags = REQUEST_WAIT;
-    return ask(fd, &question);
+    return ask_or_replace(fd, &question);
 }
 
 EXPORT int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
@@ -152,9 +152,7 @@ EXPORT int listen(int fd, int backlog)
 
     if (marks_of(fd) == -1)
         return LIBC(listen)(fd, backlog);
-    int result = ask(fd, &question);
-    if (result == -1 && errno == ESTALE && replace_socket(fd) == 0)
-        result = ask(fd, &question);
+    int result = ask_or_replace(fd, &question);
     if (result == -1 && question.room > 0)
         complain(NULL, "listen: %.*s", (int)question.room, why);
     return result;
@@ -189,8 +187,6 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t size)
         size <= sizeof(struct sockaddr_storage) && to->sa_family == AF_UNSPEC)
         return fail(EOPNOTSUPP);
     int result = ask_with_address(fd, REQUEST_CONNECT, to, size);
-    if (result == -1 && errno == ESTALE && replace_socket(fd) == 0)
-        result = ask_with_address(fd, REQUEST_CONNECT, to, size);
     if (result == -1 && errno == EAGAIN) /* SO_SNDTIMEO */
         errno = EINPROGRESS;
     if (result != -1)

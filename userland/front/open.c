@@ -198,7 +198,7 @@ int open_socket(char family, int type, unsigned udp_port)
     return fail(ECONNRESET);
 }
 
-int replace_socket(int fd)
+static int replace_socket(int fd)
 {
     struct question question = {.request.kind = REQUEST_REPLACE};
     struct socket_name name;
@@ -214,4 +214,16 @@ int replace_socket(int fd)
         return fail_and_close(fresh);
     KERNEL(close, fresh);
     return 0;
+}
+
+int ask_or_replace(int fd, struct question *question)
+{
+    const struct question again = *question;
+    int result = ask(fd, question);
+
+    if (result == -1 && errno == ESTALE && replace_socket(fd) == 0) {
+        *question = again;
+        result = ask(fd, question);
+    }
+    return result;
 }

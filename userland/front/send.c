@@ -200,7 +200,7 @@ static int ask_whether_to_send(int fd, const struct msghdr *message, ssize_t siz
         question.request.flags = REQUEST_HAS_INIT;
         memcpy(question.request.init, &info->init, sizeof(info->init));
     }
-    return ask(fd, &question);
+    return ask_or_replace(fd, &question);
 }
 
 /* ---- sending */
@@ -262,12 +262,8 @@ ssize_t send_message(int fd, int marks, const struct msghdr *message, int flags)
     /* After the peer's end the association takes no messages any more, though the kernel would. */
     bool asks = is_named || sets_up || (marks & MARK_ASK) || has_event(fd, POLLRDHUP) ||
                 info.head.stream >= (marks & MARK_STREAMS) >> MARK_STREAMS_SHIFT;
-    if (asks && ask_whether_to_send(fd, message, size, &info) == -1) {
-        bool is_new = errno == ESTALE && replace_socket(fd) == 0 &&
-                      ask_whether_to_send(fd, message, size, &info) == 0;
-        if (!is_new)
-            return errno == EPIPE ? explain_failed_send(fd, flags) : -1;
-    }
+    if (asks && ask_whether_to_send(fd, message, size, &info) == -1)
+        return errno == EPIPE ? explain_failed_send(fd, flags) : -1;
     ssize_t sent = send_record(fd, message, &info, (flags & passed_on) | MSG_NOSIGNAL);
     if (sent == -1)
         return explain_failed_send(fd, flags);
