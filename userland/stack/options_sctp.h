@@ -6,8 +6,8 @@
 
 int options_sctp_set(struct sock *sock, int name, const void *value, size_t size);
 int options_sctp_get(struct sock *sock, int name, void *value, socklen_t *size);
-void options_sctp_prepare(
-    struct sock *sock); /* a new usrsctp socket: it gets what was set so far */
+/* A new usrsctp socket gets what was set so far. */
+void options_sctp_prepare(struct sock *sock);
 
 void options_apply_path(struct sock *sock);
 /* The path MTU that the program has fixed (SPP_PMTUD_DISABLE), in place of another one. */

@@ -393,15 +393,21 @@ bool sock_limits_messages(struct sock *sock)
            on != 0;
 }
 
+bool sock_wants_heads(const struct sock *sock)
+{
+    const struct socket_options *options = &sock->options;
+
+    return options->want_rcvinfo || options->want_nxtinfo || options->subscribed != 0 ||
+           options->stamps != 0;
+}
+
 uint32_t sock_marks(struct sock *sock)
 {
     const struct socket_options *options = &sock->options;
     uint32_t marks = 0;
 
-    if (options->want_rcvinfo || options->want_nxtinfo || options->subscribed != 0 ||
-        options->stamps != 0)
+    if (sock_wants_heads(sock))
         sock->has_heads = true;
-
     if (sock->state == SOCKET_LISTENING)
         marks |= MARK_LISTENING;
     if (sock->was_connected)

@@ -137,8 +137,9 @@ int sock_association_state(struct sock *sock);      /* usrsctp's SCTP_ESTABLISHE
 bool sock_peer_ended(struct sock *sock);            /* its SHUTDOWN has come, before ours */
 struct address sock_peer(const struct sock *sock);
 struct address sock_name(const struct sock *sock);
-uint32_t sock_marks(struct sock *sock);       /* MARK_* of protocol.h */
-bool sock_limits_messages(struct sock *sock); /* SCTP_DISABLE_FRAGMENTS */
+uint32_t sock_marks(struct sock *sock);         /* MARK_* of protocol.h */
+bool sock_wants_heads(const struct sock *sock); /* of its messages, for an option that is on */
+bool sock_limits_messages(struct sock *sock);   /* SCTP_DISABLE_FRAGMENTS */
 /* An address that a program has passed, checked as Linux does for that socket. */
 int sock_read_address(const struct sock *sock, const void *bytes, size_t size,
                       struct address *address);

@@ -513,14 +513,6 @@ static struct received receive(struct sock *sock, unsigned char *bytes, size_t r
     return received;
 }
 
-static bool wants_heads(const struct sock *sock)
-{
-    const struct socket_options *options = &sock->options;
-
-    return options->want_rcvinfo || options->want_nxtinfo || options->subscribed != 0 ||
-           options->stamps != 0;
-}
-
 static struct record_head make_head(const struct sock *sock, const struct received *received)
 {
     const struct sctp_rcvinfo *info = &received->info;
@@ -571,7 +563,7 @@ static struct received receive_message(struct sock *sock, size_t *size)
 static void deliver_message(struct sock *sock, const struct record_head *head, size_t size,
                             bool ends)
 {
-    bool has_head = wants_heads(sock), is_early = !sock->has_heads && !sock->early_is_over;
+    bool has_head = sock_wants_heads(sock), is_early = !sock->has_heads && !sock->early_is_over;
 
     if (is_early)
         transfer_check_early(sock);
