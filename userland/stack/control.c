@@ -508,26 +508,22 @@ static int start_conversation(int fd, bool is_foreign)
 }
 
 /* The name of a program's end tells which socket it is; a conversation's has none. */
-static int open_by_name(int fd, const struct program *program, bool is_foreign)
+static int open_by_name(int fd, bool is_foreign)
 {
+    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    socklen_t size = sizeof(address);
     struct socket_name name;
 
-    if (!read_socket_name(&program->name, program->size, &name))
+    if (getpeername(fd, (struct sockaddr *)&address, &size) == -1 ||
+        !read_socket_name(&address, size, &name))
         return start_conversation(fd, is_foreign);
     if (is_foreign || sock_open(fd, name.id, name.family == '4' ? AF_INET : AF_INET6) == NULL)
         return -1;
     return 0;
 }
 
-int control_accept(int listener, struct program *program)
+void control_accept(int fd)
 {
-    program->name = (struct sockaddr_un){.sun_family = AF_UNSPEC};
-    program->size = sizeof(program->name);
-    return accept4(listener, (struct sockaddr *)&program->name, &program->size, SOCK_CLOEXEC);
-}
-
-void control_serve(int fd, const struct program *program)
-{
-    if (open_by_name(fd, program, !is_ours(fd)) == -1)
+    if (open_by_name(fd, !is_ours(fd)) == -1)
         close(fd);
 }

@@ -5,22 +5,13 @@
 #define STACK_CONTROL_H
 
 #include "socket.h"
-#include <sys/un.h>
-
-/* What a program's end of a connection is called: a socket's has a name (../protocol.h). */
-struct program {
-    struct sockaddr_un name;
-    socklen_t size;
-};
-
-/* As accept(2). */
-int control_accept(int listener, struct program *program);
 
 /*
- * fd is either the stack's end of a new socket, or a connection for a request. Programs of other
- * users may only ask, and only about sockets that they have. fd becomes the stack's.
+ * A program has connected: fd is either the stack's end of a new socket, or a connection for a
+ * request. Programs of other users may only ask, and only about sockets that they have. fd
+ * becomes the stack's.
  */
-void control_serve(int fd, const struct program *program);
+void control_accept(int fd);
 
 /* For struct sock_handlers: what somebody may wait for has happened. */
 void control_settled(struct sock *sock, int error);

@@ -126,12 +126,11 @@ static void turn_away_program(int listener)
 
 static void accept_programs(struct watch *watch, uint32_t events)
 {
-    struct program program;
-    int fd = control_accept(watch->fd, &program);
+    int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
 
     (void)events;
     if (fd != -1)
-        control_serve(fd, &program);
+        control_accept(fd);
     else if (errno == EMFILE || errno == ENFILE)
         turn_away_program(watch->fd);
 }
@@ -269,18 +268,16 @@ static int listen_again(void)
  * at the last moment are served; whoever comes between the two listeners tries again (ask.c). */
 static bool has_ended(void)
 {
-    struct program program;
-
     if (usrsctp_finish() != 0)
         return false;
     wire_end();
     shutdown(listener_watch.fd, SHUT_RD);
-    int fd = control_accept(listener_watch.fd, &program);
+    int fd = accept4(listener_watch.fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd == -1)
         return true;
     start_usrsctp();
-    for (; fd != -1; fd = control_accept(listener_watch.fd, &program))
-        control_serve(fd, &program);
+    for (; fd != -1; fd = accept4(listener_watch.fd, NULL, NULL, SOCK_CLOEXEC))
+        control_accept(fd);
     emptied_ns = loop_now_ns();
     return listen_again() == -1;
 }
